@@ -1,0 +1,75 @@
+"""ntteach: the executable edition of "Nonparametric Teaching of Attention Learners".
+
+Exports load when they are first used, so that `import ntteach` and `ntteach list` load no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from ntteach.gradients import (
+        attention_jacobian,
+        gradient_norms,
+        importance,
+        key_gradient,
+        parameter_gradient,
+        query_gradient,
+        value_gradient,
+    )
+    from ntteach.learner import AttentionLearner, attention, attention_weights
+    from ntteach.paper import registry, verify
+    from ntteach.sequences import average_loss, mean_readout, padding_mask
+
+_EXPORTS = {
+    # the attention learner
+    "AttentionLearner": "ntteach.learner",
+    "attention": "ntteach.learner",
+    "attention_weights": "ntteach.learner",
+    # sequences of different length, properties of whole sequences
+    "average_loss": "ntteach.sequences",
+    "mean_readout": "ntteach.sequences",
+    "padding_mask": "ntteach.sequences",
+    # closed-form gradients
+    "attention_jacobian": "ntteach.gradients",
+    "gradient_norms": "ntteach.gradients",
+    "importance": "ntteach.gradients",
+    "key_gradient": "ntteach.gradients",
+    "parameter_gradient": "ntteach.gradients",
+    "query_gradient": "ntteach.gradients",
+    "value_gradient": "ntteach.gradients",
+    # the runner and the claims
+    "registry": "ntteach.paper",
+    "verify": "ntteach.paper",
+}
+
+__all__ = [
+    "AttentionLearner",
+    "attention",
+    "attention_jacobian",
+    "attention_weights",
+    "average_loss",
+    "gradient_norms",
+    "importance",
+    "key_gradient",
+    "mean_readout",
+    "padding_mask",
+    "parameter_gradient",
+    "query_gradient",
+    "registry",
+    "value_gradient",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'ntteach' has no attribute {name!r}")
+    value = getattr(import_module(_EXPORTS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_EXPORTS})

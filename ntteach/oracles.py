@@ -1,0 +1,183 @@
+"""Slow, dense, obviously right: what the closed forms are compared with.
+
+The forward pass here is written again, without `learner.py`, and is itself compared with
+PyTorch's `scaled_dot_product_attention`. Derivatives come from `torch.func` and from central
+differences. Nothing here knows a closed form.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.func import jacfwd, jacrev
+
+Params = Mapping[str, Tensor]
+
+
+def attention(
+    params: Params,
+    S: Tensor,
+    *,
+    context: Tensor | None = None,
+    mask: Tensor | None = None,
+    heads: int = 1,
+) -> Tensor:
+    """Eq. 2 and its variants, head by head with `torch.softmax`; `(..., L, v)`.
+
+    A mask is a boolean or float tensor that broadcasts to `(..., heads, L, M)`.
+    """
+    C = S if context is None else context
+    Q, K, V = S @ params["W_Q"], C @ params["W_K"], C @ params["W_V"]
+    outputs = []
+    for h in range(heads):
+        q, k, v = (_columns(x, h, heads) for x in (Q, K, V))
+        logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+        if mask is not None:
+            here = mask.expand(*logits.shape[:-2], heads, *logits.shape[-2:])[..., h, :, :]
+            if here.dtype == torch.bool:
+                here = torch.zeros_like(logits).masked_fill(here.logical_not(), -math.inf)
+            nothing = torch.isneginf(here).all(-1, keepdim=True)
+            weights = torch.softmax(logits + torch.where(nothing, 0.0, here), -1)
+            weights = torch.where(nothing, 0.0, weights)
+        else:
+            weights = torch.softmax(logits, -1)
+        outputs.append(weights @ v)
+    output = torch.cat(outputs, -1)
+    return output @ params["W_O"] if "W_O" in params else output
+
+
+def _columns(x: Tensor, h: int, heads: int) -> Tensor:
+    width = x.shape[-1] // heads
+    return x[..., h * width : (h + 1) * width]
+
+
+def attention_loops(
+    params: Params,
+    S: Tensor,
+    *,
+    context: Tensor | None = None,
+    mask: Tensor | None = None,
+    heads: int = 1,
+) -> Tensor:
+    """Eq. 2 and its variants for one sequence, in Python floats, one number at a time.
+
+    Exponentials are taken relative to the row's largest logit. Returns `(L, v)` in float64.
+    """
+    W_Q, W_K, W_V = (params[name].tolist() for name in ("W_Q", "W_K", "W_V"))
+    rows = S.tolist()
+    columns = rows if context is None else context.tolist()
+    L, M, d_k, v = len(rows), len(columns), len(W_Q[0]), len(W_V[0])
+    d_h, v_h = d_k // heads, v // heads
+    allowed = None if mask is None else mask.expand(heads, L, M).tolist()
+
+    def times(x: list[float], W: list[list[float]], i: int) -> float:
+        return math.fsum(x[a] * W[a][i] for a in range(len(x)))
+
+    Q = [[times(x, W_Q, i) for i in range(d_k)] for x in rows]
+    K = [[times(x, W_K, i) for i in range(d_k)] for x in columns]
+    V = [[times(x, W_V, c) for c in range(v)] for x in columns]
+    output = [[0.0] * v for _ in range(L)]
+    for h in range(heads):
+        for j in range(L):
+            logits: dict[int, float] = {}
+            for k in range(M):
+                bias = 0.0 if allowed is None else allowed[h][j][k]
+                if isinstance(bias, bool):
+                    bias = 0.0 if bias else -math.inf
+                if bias == -math.inf:
+                    continue
+                inner = math.fsum(Q[j][i] * K[k][i] for i in range(h * d_h, (h + 1) * d_h))
+                logits[k] = inner / math.sqrt(d_h) + bias
+            if not logits:
+                continue  # masked everywhere
+            top = max(logits.values())
+            E = {k: math.exp(z - top) for k, z in logits.items()}
+            total = math.fsum(E.values())
+            for c in range(h * v_h, (h + 1) * v_h):
+                output[j][c] = math.fsum(E[k] * V[k][c] for k in E) / total
+    result = torch.tensor(output, dtype=torch.float64)
+    return result @ params["W_O"].to(torch.float64) if "W_O" in params else result
+
+
+def jacobian(
+    params: Params,
+    S: Tensor,
+    *,
+    context: Tensor | None = None,
+    mask: Tensor | None = None,
+    heads: int = 1,
+    mode: str = "reverse",
+) -> dict[str, Tensor]:
+    """d output / d params by `torch.func.jacrev` ("reverse") or `jacfwd` ("forward").
+
+    Returns one tensor per parameter, `(..., L, v, *parameter shape)`.
+    """
+    transform = {"reverse": jacrev, "forward": jacfwd}[mode]
+
+    def output(params: Params) -> Tensor:
+        return attention(params, S, context=context, mask=mask, heads=heads)
+
+    return transform(output)(dict(params))
+
+
+def central_difference(
+    function: Callable[[Tensor], Tensor], x: Tensor, step: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """The derivative of `function` at x by central differences, and a bound on its error.
+
+    The error has two parts: truncation, `h^2 f'''/6`, estimated as the whole difference between
+    the quotients of step h and 2h (which is about three times it), and rounding, at most
+    `epsilon * |f| / h` with a factor for the operations inside `function`.
+
+    Args:
+        function: maps a tensor like x to a tensor.
+        x: where; float64 for errors near 1e-9.
+        step: h, relative to the size of each entry; the balance epsilon^(1/3) if None.
+
+    Returns:
+        derivative and bound, both `(*output shape, *x shape)`.
+    """
+    epsilon = torch.finfo(x.dtype).eps
+    step = epsilon ** (1 / 3) if step is None else step
+    derivatives, bounds = [], []
+    for index in range(x.numel()):
+        size = max(1.0, abs(x.flatten()[index].item()))
+        quotients, top = [], 0.0
+        for h in (step * size, 2 * step * size):
+            shift = torch.zeros_like(x).flatten()
+            shift[index] = h
+            shift = shift.reshape(x.shape)
+            above, below = x + shift, x - shift
+            # the step that was really taken, after rounding
+            width = (above - below).flatten()[index]
+            f_above, f_below = function(above), function(below)
+            quotients.append((f_above - f_below) / width)
+            if not top:
+                top = torch.maximum(f_above.abs().max(), f_below.abs().max()).item()
+        rounding = 32 * epsilon * top / (step * size)
+        derivatives.append(quotients[0])
+        bounds.append((quotients[0] - quotients[1]).abs() + rounding)
+    shape = (*derivatives[0].shape, *x.shape)
+    return torch.stack(derivatives, -1).reshape(shape), torch.stack(bounds, -1).reshape(shape)
+
+
+def difference_jacobian(
+    params: Params,
+    S: Tensor,
+    *,
+    context: Tensor | None = None,
+    mask: Tensor | None = None,
+    heads: int = 1,
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """d output / d params by central differences, with the error bound of each entry."""
+    values, bounds = {}, {}
+    for name in params:
+
+        def output(W: Tensor, name: str = name) -> Tensor:
+            return attention({**params, name: W}, S, context=context, mask=mask, heads=heads)
+
+        values[name], bounds[name] = central_difference(output, params[name])
+    return values, bounds
