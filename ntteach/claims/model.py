@@ -202,6 +202,8 @@ class Check:
             raise ValueError(f"check {self.name!r}: of is 'statement' or 'proof', got {self.of!r}")
         if not re.fullmatch(r"[\w.]+:\w+", self.run):
             raise ValueError(f"check {self.name!r}: run is 'module:function', got {self.run!r}")
+        if not all(re.fullmatch("[0-9]+", number) for number in self.equations):
+            raise ValueError(f"check {self.name!r}: equations are numbers, got {self.equations!r}")
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import subprocess
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
@@ -36,7 +36,7 @@ class ClaimResult:
 
     @property
     def moved(self) -> bool:
-        """Whether a verdict differs from the recorded one, in either direction, or a check broke."""
+        """Whether a verdict is not the recorded one, in either direction, or a check broke."""
         broke = any(check.outcome is Outcome.ERROR for check in self.checks)
         return broke or (self.statement, self.proof) != (
             self.expected.statement,
@@ -164,16 +164,27 @@ def _execute_all(
             note(claim, check, execute(claim, check, setting))
         return judged
     # "spawn": a fork of a process whose libraries already run threads may hang.
-    with ProcessPoolExecutor(min(jobs, len(todo)), mp_context=get_context("spawn")) as pool:
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(todo)), spawn, _die_when_interrupted) as pool:
         futures = {pool.submit(execute, *item, setting): item for item in todo}
-        for future in as_completed(futures):
-            claim, check = futures[future]
-            try:
-                result = future.result()
-            except BrokenProcessPool:
-                result = CheckResult(check, Outcome.ERROR, detail="the worker process died")
-            note(claim, check, result)
+        try:
+            for future in as_completed(futures):
+                claim, check = futures[future]
+                try:
+                    result = future.result()
+                except Exception as error:  # the worker died, or its evidence cannot travel
+                    detail = f"no answer from its process: {type(error).__name__}: {error}"
+                    result = CheckResult(check, Outcome.ERROR, detail=" ".join(detail.split()))
+                note(claim, check, result)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # else leaving runs all that is left
+            raise
     return judged
+
+
+def _die_when_interrupted() -> None:
+    # Ctrl-C reaches the workers too; the parent speaks for them, so none prints a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def environment(setting: Setting) -> dict[str, object]:

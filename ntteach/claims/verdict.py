@@ -116,19 +116,25 @@ def verdicts(
         assumptions: the keys of claims that are assumptions.
     """
     results = list(results)
+    bound = dict(known)
+    for key in assumptions:
+        # Nothing needs to be known of an assumption, unless it is known to fail.
+        if known.get(key) not in (Verdict.REFUTED, Verdict.VACUOUS):
+            bound[key] = Verdict.CONDITIONAL
     statement = own_verdict(r for r in results if r.check.of == "statement")
     if statement in (Verdict.VERIFIED, Verdict.CONDITIONAL, Verdict.SUPPORTED):
         # Support is bounded by what our own argument needs; a refutation stands by itself.
-        assumed = set(assumptions)
         for key in claim.requires:
-            bound = Verdict.CONDITIONAL if key in assumed else known[key]
-            statement = _weaker(statement, max(bound, Verdict.UNDECIDED, key=_support))
+            statement = _weaker(statement, max(bound[key], Verdict.UNDECIDED, key=_support))
     if not claim.has_proof:
         return statement, None
     steps = [r for r in results if r.check.of == "proof"]
     proof = own_verdict(steps) if steps else Verdict.VERIFIED
     for key in claim.paper_uses:
-        proof = _weaker(proof, known[key])
+        proof = _weaker(proof, bound[key])
+    if statement is Verdict.REFUTED:
+        # what is false has no proof, also where no step has been found to fail
+        proof = _weaker(proof, Verdict.UNDECIDED)
     return statement, proof
 
 
