@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from hypothesis import HealthCheck, Phase, find, settings
@@ -13,17 +13,30 @@ from hypothesis.strategies import SearchStrategy
 from ntteach.claims import Counterexample, Evidence, Mutant, Outcome
 
 Case = TypeVar("Case")
-Law = Callable[[Case], bool]
 
 
 def smallest_violation(
     law: Callable[[Case], bool],
-    domain: SearchStrategy[Case],
+    domain: Sequence[SearchStrategy[Case]],
     *,
     examples: int,
     seed: int = 0,
 ) -> Case | None:
-    """The smallest case found that breaks the law, or None; the same for the same seed."""
+    """The smallest case found that breaks the law, or None; the same for the same seed.
+
+    The domain is a ladder of strategies, smallest shapes first: shrinking makes entries small,
+    but does not change the shape of a matrix. Each rung gets its share of the examples.
+    """
+    for strategy in domain:
+        found = _smallest(law, strategy, max(1, examples // len(domain)), seed)
+        if found is not None:
+            return found
+    return None
+
+
+def _smallest(
+    law: Callable[[Case], bool], domain: SearchStrategy[Case], examples: int, seed: int
+) -> Case | None:
     quiet = settings(
         max_examples=examples,
         database=None,
@@ -32,16 +45,14 @@ def smallest_violation(
         phases=(Phase.generate, Phase.shrink),
     )
     try:
-        return find(
-            domain, lambda case: not law(case), settings=quiet, random=random.Random(seed)
-        )
+        return find(domain, lambda case: not law(case), settings=quiet, random=random.Random(seed))
     except NoSuchExample:
         return None
 
 
 def holds(
     law: Callable[[Case], bool],
-    domain: SearchStrategy[Case],
+    domain: Sequence[SearchStrategy[Case]],
     *,
     mutants: Mapping[str, Callable[[Case], bool]],
     examples: int,
@@ -56,7 +67,7 @@ def holds(
 
     Args:
         law: True where the law holds.
-        domain: draws cases that meet the hypotheses.
+        domain: strategies that draw cases, smallest shapes first.
         mutants: laws with one planted error, for which a case must be found.
         examples: how many cases to draw.
         seed: of the draws.
@@ -80,7 +91,7 @@ def holds(
 
 def breaks(
     law: Callable[[Case], bool],
-    domain: SearchStrategy[Case],
+    domain: Sequence[SearchStrategy[Case]],
     *,
     controls: Mapping[str, Callable[[Case], bool]],
     counterexample: Callable[[Case], Counterexample],
@@ -97,7 +108,7 @@ def breaks(
 
     Args:
         law: True where the claim holds.
-        domain: draws cases that meet the hypotheses.
+        domain: strategies that draw cases, smallest shapes first.
         controls: true laws on the same domain.
         counterexample: turns the case found into data that can be replayed.
         examples: how many cases to draw.

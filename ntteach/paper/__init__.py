@@ -1,0 +1,67 @@
+"""The paper, one file per statement, in the paper's order; loads no torch until a check runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ntteach.claims import Registry, Run, Setting, run
+from ntteach.claims.runner import Progress
+from ntteach.paper import (
+    attention,
+    gradient_blocks,
+    importance,
+    key_gradient,
+    lengths,
+    order,
+    parameter_update,
+    query_gradient,
+    rows,
+    value_gradient,
+    variants,
+)
+
+PAPER = {"id": "arXiv:2602.20461", "title": "Nonparametric Teaching of Attention Learners"}
+
+registry = Registry(
+    claim
+    for module in (
+        attention,  # Section 3: Eq. 2, Figure 1
+        parameter_update,  # Section 4.1: Eqs. 6, 7
+        gradient_blocks,  # Eqs. 8, 9, 24
+        value_gradient,  # Eqs. 10, 25-28
+        query_gradient,  # Eqs. 11, 29-43
+        key_gradient,  # Eqs. 12, 44-55
+        order,  # the paragraphs after Eq. 12
+        importance,
+        rows,
+        lengths,
+        variants,  # Appendix A.3: Eq. 23, Figure 2, other attention learners
+    )
+    for claim in module.CLAIMS
+)
+
+
+def verify(
+    keys: Iterable[str] | None = None,
+    *,
+    profile: str = "quick",
+    seed: int = 0,
+    device: str = "cpu",
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Run:
+    """Run the checks of the named claims, and of all they rest on, and compute their verdicts.
+
+    Args:
+        keys: which claims, see `registry`; all if None.
+        profile: "quick" or "full".
+        seed: of every random draw.
+        device: where numerical checks run.
+        jobs: worker processes; 1 runs everything in this process.
+        progress: called as `progress(done, total, name)` after each check.
+
+    Raises:
+        UnknownClaim: a key that is not in the registry.
+        ValueError: an unknown profile, or jobs below 1.
+    """
+    return run(registry, keys, Setting(profile, seed, device), jobs=jobs, progress=progress)

@@ -1,0 +1,111 @@
+"""Short forms for declaring checks; standard library only, so that claims load no torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ntteach.claims.model import PROFILES, Check, Counterexample
+
+_EVIDENCE = "ntteach.paper.evidence."
+
+
+def equations(*spans: str) -> tuple[str, ...]:
+    """Equation numbers from spans.
+
+    >>> equations("10", "25-28")
+    ('10', '25', '26', '27', '28')
+    """
+    numbers: list[str] = []
+    for span in spans:
+        first, _, last = span.partition("-")
+        numbers.extend(str(n) for n in range(int(first), int(last or first) + 1))
+    return tuple(numbers)
+
+
+def check(
+    name: str,
+    witness: str,
+    run: str,
+    covers: tuple[str, ...] = (),
+    *,
+    of: str = "statement",
+    profiles: tuple[str, ...] = PROFILES,
+    **arguments: Any,
+) -> Check:
+    """A check whose function is `run`, "module:function" within `ntteach.paper.evidence`."""
+    return Check(name, witness, _EVIDENCE + run, covers, arguments, of, profiles)
+
+
+def proved(
+    derivation: str,
+    *names: str,
+    covers: tuple[str, ...] = (),
+    block: str | None = None,
+    form: str = "self",
+) -> Check:
+    """Identities of a derivation, for symbolic sizes; with `block`, tied to autograd."""
+    return check(
+        f"identities of derivations/{derivation}.py: {', '.join(names)}",
+        "symbolic",
+        "identities:proved",
+        covers,
+        derivation=derivation,
+        names=names,
+        block=block,
+        form=form,
+    )
+
+
+def closed_form(block: str, form: str, covers: tuple[str, ...] = ()) -> tuple[Check, Check]:
+    """The closed form of one block against autograd and against central differences."""
+    at = {"block": block, "form": form}
+    where = f"{block}, {form}"
+    return (
+        check(
+            f"closed form against jacrev and jacfwd: {where}",
+            "autograd",
+            "gradients:autograd",
+            covers,
+            **at,
+        ),
+        check(
+            f"closed form against central differences: {where}",
+            "finite-difference",
+            "gradients:finite_difference",
+            covers,
+            **at,
+        ),
+    )
+
+
+def searched(law: str, domain: str, *mutants: str, covers: tuple[str, ...] = ()) -> Check:
+    """No small case breaks a law; each mutant, a false neighbour of the law, is broken."""
+    return check(
+        f"no small case breaks: {law}",
+        "search",
+        "sentences:search_holds",
+        covers,
+        law=law,
+        domain=domain,
+        mutants=mutants,
+    )
+
+
+def refuted(law: str, domain: str, *controls: str) -> tuple[Check, Check]:
+    """The stored case replayed exactly, and a search that finds a smallest one by itself."""
+    return (
+        check("the stored counterexample, replayed", "exact", "sentences:stored"),
+        check(
+            f"search for the smallest case against: {law}",
+            "search",
+            "sentences:search_breaks",
+            law=law,
+            domain=domain,
+            controls=controls,
+        ),
+    )
+
+
+def case(replay: str, **given: Any) -> Counterexample:
+    """A stored counterexample; `replay` is a function of `ntteach.paper.evidence.laws`."""
+    return Counterexample(f"{_EVIDENCE}laws:{replay}", given)

@@ -1,0 +1,236 @@
+"""Checks of the sentences around the equations: laws searched, found broken, or shown to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from ntteach.checks.replay import replays
+from ntteach.checks.search import breaks, holds, smallest_violation
+from ntteach.claims import Claim, Counterexample, Evidence, Mutant, Outcome, Setting
+from ntteach.paper.evidence import controls, laws
+from ntteach.paper.evidence.arithmetic import EXACT, FLOATS, Law
+
+Given = Mapping[str, Any]
+
+
+# L, d, v from the smallest up: a law that fails is shown on the first rung where it does.
+RUNGS = ((1, 1, 1), (2, 1, 1), (1, 2, 1), (3, 1, 1), (2, 2, 1), (2, 1, 2), (3, 2, 1), (3, 2, 2))
+Extra = Callable[[st.DrawFn, int, int, int], dict[str, Any]]
+
+
+def ladder(
+    *, v: int = 1, mask: str | None = None, extra: Extra | None = None
+) -> list[SearchStrategy[dict[str, Any]]]:
+    """Cases as plain data, with small whole entries, smallest shapes first."""
+    return [_case(*rung, mask, extra) for rung in RUNGS if rung[2] <= v]
+
+
+@st.composite
+def _case(
+    draw: st.DrawFn, L: int, d: int, v: int, mask: str | None, extra: Extra | None
+) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "S": [_vector(draw, d) for _ in range(L)],
+        "W_Q": [_vector(draw, d) for _ in range(d)],
+        "W_K": [_vector(draw, d) for _ in range(d)],
+        "W_V": [_vector(draw, v) for _ in range(d)],
+    }
+    if mask is not None:
+        given["mask"] = mask
+    return given | (extra(draw, L, d, v) if extra else {})
+
+
+def _vector(draw: st.DrawFn, size: int) -> list[int]:
+    return draw(st.lists(st.integers(-2, 2), min_size=size, max_size=size))
+
+
+def _order(draw: st.DrawFn, L: int, d: int, v: int) -> dict[str, Any]:
+    return {"order": draw(st.permutations(range(L)))}
+
+
+def _repeats(draw: st.DrawFn, L: int, d: int, v: int) -> dict[str, Any]:
+    grad = [_vector(draw, v) for _ in range(L)]
+    return {"repeats": draw(st.integers(2, 3)), "output_grad": grad}
+
+
+def _other(draw: st.DrawFn, L: int, d: int, v: int) -> dict[str, Any]:
+    return {"changed": draw(st.integers(0, L - 1)), "other": _vector(draw, d)}
+
+
+def _more(draw: st.DrawFn, L: int, d: int, v: int) -> dict[str, Any]:
+    return {"more": [_vector(draw, d) for _ in range(draw(st.integers(1, 2)))]}
+
+
+def _padding(draw: st.DrawFn, L: int, d: int, v: int) -> dict[str, Any]:
+    return {"padding": draw(st.integers(1, 2))}
+
+
+def _sharpen(draw: st.DrawFn, L: int, d: int, v: int) -> dict[str, Any]:
+    return {"sharpen": draw(st.integers(2, 4))}
+
+
+_LOSSES = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=3), min_size=2, max_size=3).map(
+    lambda losses: {"losses": losses}
+)
+
+DOMAINS: dict[str, tuple[list[SearchStrategy[dict[str, Any]]], str]] = {
+    "plain": (ladder(), "v = 1"),
+    "two columns": (ladder(v=2), "v to 2"),
+    "order": (ladder(v=2, extra=_order), "v to 2, any reordering"),
+    "causal order": (
+        ladder(v=2, mask="causal", extra=_order),
+        "v to 2, causal mask, any reordering",
+    ),
+    "repeats": (ladder(v=2, extra=_repeats), "v to 2, 2 or 3 copies"),
+    "causal repeats": (
+        ladder(v=2, mask="causal", extra=_repeats),
+        "v to 2, causal mask, 2 or 3 copies",
+    ),
+    "other": (ladder(v=2, extra=_other), "v to 2, one element replaced"),
+    "more": (ladder(v=2, extra=_more), "v to 2, 1 or 2 elements appended"),
+    "padding": (ladder(v=2, extra=_padding), "v to 2, 1 or 2 zero elements appended"),
+    "sharpen": (ladder(extra=_sharpen), "v = 1, W_Q times 2 to 4"),
+    "losses": ([_LOSSES], "2 or 3 sequences of 1 to 3 losses"),
+}
+
+LAWS: dict[str, Law] = {
+    "gradient rows follow": laws.gradient_rows_follow,
+    "gradient rows follow, mask moved along": partial(laws.gradient_rows_follow, move_mask=True),
+    "output is invariant": laws.output_is_invariant,
+    "output is equivariant": laws.output_is_equivariant,
+    "readout is invariant": laws.readout_is_invariant,
+    "importance is nonnegative": laws.importance_is_nonnegative,
+    "importance is normalised": laws.importance_is_normalised,
+    "one value per element": laws.importance_has_one_value_per_element,
+    "importance is shared": laws.importance_is_shared,
+    "importance grows": laws.importance_grows_with_attention,
+    "importance vanishes": laws.importance_vanishes_when_sharp,
+    # false neighbours of true laws, for mutants
+    "rows stay": partial(laws.gradient_rows_follow, stay=True),
+    "sum stays": partial(laws.repetition_leaves_the_average, summed=True),
+    "importance vanishes quadratically": partial(laws.importance_vanishes_when_sharp, power=2),
+    "unit importance, all blocks": laws.unit_importance_gives_a_linear_layer,
+    "key and value rows are multiples": laws.rows_are_multiples_of_elements,
+    "query rows are multiples": partial(laws.rows_are_multiples_of_elements, blocks=("W_Q",)),
+    "rows mix elements": laws.rows_mix_elements,
+    "rows hold their own element": partial(laws.rows_mix_elements, own_only=True),
+    "rows depend on own element": laws.rows_depend_on_own_element_only,
+    "repetition": laws.repetition_leaves_the_average,
+    "longer sequence": laws.longer_sequence_same_average,
+    "padding, masked": partial(laws.padding_changes_nothing, masked=True),
+    "padding, unmasked": partial(laws.padding_changes_nothing, masked=False),
+    "both means agree": laws.both_means_agree,
+    "means lie between the extremes": laws.means_lie_between_the_extremes,
+}
+
+
+def search_holds(
+    claim: Claim, setting: Setting, *, law: str, domain: str, mutants: tuple[str, ...]
+) -> Evidence:
+    """Search for a small case that breaks a law claimed to hold.
+
+    A pass guarantees that none of the drawn cases does and that the same search breaks every
+    mutant. It cannot see larger shapes or entries between whole numbers.
+    """
+    strategy, words = DOMAINS[domain]
+    return holds(
+        _float(LAWS[law]),
+        strategy,
+        mutants={name: _float(LAWS[name]) for name in mutants},
+        examples=setting.scaled(100, 1000),
+        seed=setting.seed,
+        scope=_scope(words),
+        describe=_describe,
+    )
+
+
+def search_breaks(
+    claim: Claim, setting: Setting, *, law: str, domain: str, controls: tuple[str, ...]
+) -> Evidence:
+    """Search for the smallest case that breaks a law; it must replay in exact arithmetic.
+
+    A refutation guarantees one case in which all hypotheses are met and the law is false. The
+    same search finds nothing against the controls, true laws on the same domain.
+    """
+    assert claim.counterexample is not None, "a refuted claim stores its counterexample"
+    reference = claim.counterexample.replay
+    strategy, words = DOMAINS[domain]
+    return breaks(
+        _float(LAWS[law]),
+        strategy,
+        controls={name: _float(LAWS[name]) for name in controls},
+        counterexample=lambda given: Counterexample(reference, given),
+        examples=setting.scaled(200, 1000),
+        seed=setting.seed,
+        scope=_scope(words),
+        describe=_describe,
+    )
+
+
+def stored(claim: Claim, setting: Setting) -> Evidence:
+    """The claim's stored counterexample, replayed; its controls are in `controls.py`."""
+    assert claim.counterexample is not None, "a refuted claim stores its counterexample"
+    return replays(claim.counterexample, controls.CONTROLS[claim.key])
+
+
+def exists(
+    claim: Claim, setting: Setting, *, law: str, given: Given, controls: Mapping[str, Given]
+) -> Evidence:
+    """One case, in exact arithmetic, in which the opposite law fails: an existence.
+
+    A pass guarantees that case and nothing about others. The mutants are cases without the
+    property, in which the opposite law holds.
+    """
+    finding = LAWS[law](given, EXACT)
+    return Evidence(
+        Outcome.SUPPORTS if finding.violated else Outcome.REFUTES,
+        f"one case, {EXACT.name}",
+        1,
+        detail=finding.found,
+        mutants=tuple(
+            Mutant(name, refuted=not LAWS[law](case, EXACT).violated)
+            for name, case in controls.items()
+        ),
+    )
+
+
+def search_finds(
+    claim: Claim, setting: Setting, *, law: str, domain: str, controls: tuple[str, ...]
+) -> Evidence:
+    """The search finds a case in which the opposite law fails, and none against true laws."""
+    strategy, words = DOMAINS[domain]
+    examples = setting.scaled(200, 1000)
+    found = smallest_violation(_float(LAWS[law]), strategy, examples=examples, seed=setting.seed)
+    return Evidence(
+        Outcome.REFUTES if found is None else Outcome.SUPPORTS,
+        _scope(words),
+        examples,
+        detail="no case found" if found is None else f"smallest case: {_describe(found)}",
+        mutants=tuple(
+            Mutant(
+                f"control: {name}",
+                smallest_violation(
+                    _float(LAWS[name]), strategy, examples=examples, seed=setting.seed
+                )
+                is None,
+            )
+            for name in controls
+        ),
+    )
+
+
+def _float(law: Law) -> Callable[[Given], bool]:
+    return lambda given: not law(given, FLOATS).violated
+
+
+def _scope(words: str) -> str:
+    return f"float64, one head, L to 3, d to 2, entries -2 to 2, {words}"
+
+
+def _describe(given: Given) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in given.items())

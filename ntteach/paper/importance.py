@@ -1,0 +1,172 @@
+"""Section 4.1, after Eq. 12: the number omega, "importance", and what becomes of it."""
+
+from ntteach.claims.model import Claim, record
+from ntteach.paper.declare import case, check, closed_form, proved, refuted, searched
+
+_ONES = {"W_Q": [[1]], "W_K": [[1]], "W_V": [[1]]}
+_AFTER_12 = "Section 4.1, paragraph on the scalar in Eq. 11"
+_EYE = [[1, 0], [0, 1]]
+
+CLAIMS = (
+    Claim(
+        key="importance-is-element-specific",
+        number="Section 4.1",
+        kind="sentence",
+        locus=_AFTER_12,
+        statement="The scalar in Eq. 11 is specific to each element.",
+        encoded="There are sequences in which two elements have different omega. (Equal elements "
+        "always have equal omega.)",
+        checks=(
+            check(
+                "two elements, two values",
+                "exact",
+                "sentences:exists",
+                law="importance is shared",
+                given={"S": [[0], [1]], **_ONES},
+                controls={
+                    "equal elements": {"S": [[1], [1]], **_ONES},
+                    "one element": {"S": [[1]], **_ONES},
+                },
+            ),
+            check(
+                "the search finds such a sequence",
+                "search",
+                "sentences:search_finds",
+                law="importance is shared",
+                domain="plain",
+                controls=("importance vanishes", "query rows are multiples"),
+            ),
+        ),
+        expected=record("verified"),
+        found="It differs between elements: 1/4 and 2/9 for the elements 0 and 1.",
+    ),
+    Claim(
+        key="importance-is-one-scalar-per-element",
+        number="Section 4.1",
+        kind="sentence",
+        locus=_AFTER_12,
+        statement="There is one scalar for each element.",
+        encoded="omega_j in Eq. 11 does not depend on the column i of W_Q.",
+        checks=refuted("one value per element", "plain", "importance vanishes"),
+        expected=record("refuted"),
+        found="Each column i has its own covariance: an element has d values, and with v outputs "
+        "d v.",
+        counterexample=case(
+            "replay_one_value_per_element",
+            S=_EYE,
+            W_Q=_EYE,
+            W_K=[[1, 0], [0, 2]],
+            W_V=[[1], [0]],
+        ),
+    ),
+    Claim(
+        key="importance-is-nonnegative",
+        number="Section 4.1",
+        kind="sentence",
+        locus=_AFTER_12,
+        statement="The scalar is the importance that attention assigns to an element; first "
+        "reading: like an attention weight, it is not negative.",
+        encoded="omega_j^(i) >= 0 for all j, i.",
+        checks=refuted("importance is nonnegative", "plain", "importance vanishes"),
+        expected=record("refuted"),
+        found="A covariance has either sign: values opposite to keys make it negative.",
+        counterexample=case(
+            "replay_importance_is_nonnegative", S=[[0], [1]], W_Q=[[1]], W_K=[[1]], W_V=[[-1]]
+        ),
+    ),
+    Claim(
+        key="importance-is-normalised",
+        number="Section 4.1",
+        kind="sentence",
+        locus=_AFTER_12,
+        statement="Second reading: like attention weights, the importance values of a sequence "
+        "sum to one.",
+        encoded="sum_j omega_j^(i) = 1 for each i.",
+        checks=refuted("importance is normalised", "plain", "importance vanishes"),
+        expected=record("refuted"),
+        found="It scales with keys and values, and is zero for a sequence of one element.",
+        counterexample=case("replay_importance_is_normalised", S=[[0], [1]], **_ONES),
+    ),
+    Claim(
+        key="importance-grows-with-attention",
+        number="Section 4.1",
+        kind="sentence",
+        locus=_AFTER_12,
+        statement="Third reading: where attention gets more selective, importance does not fall.",
+        encoded="If W_Q is multiplied by a factor above 1 and the largest weight of row j grows, "
+        "|omega_j^(i)| does not fall for any i.",
+        checks=refuted("importance grows", "sharpen", "importance vanishes"),
+        expected=record("refuted"),
+        found="It vanishes where attention selects one element, and is largest in between.",
+        counterexample=case("replay_importance_grows", S=[[0], [1]], **_ONES, sharpen=2),
+    ),
+    Claim(
+        key="importance-is-covariance",
+        number="Eq. 11",
+        kind="repair",
+        locus=_AFTER_12,
+        statement="The scalar is the covariance, under the attention of row j, of key column i "
+        "with the values.",
+        encoded="omega_j^(i) = sum_k A_jk K_ki (V_k - f_j) = E[K V] - E[K] E[V] for all L, d; "
+        "constants added to keys or values change nothing, and with W_Q = 0 it is the plain "
+        "covariance.",
+        checks=(proved("importance", ""), *closed_form("W_Q", "self")),
+        expected=record("verified"),
+        found="It measures how keys and values vary together where row j looks.",
+        requires=("self-attention",),
+        repairs="importance-is-nonnegative",
+        derivation="derivations/importance.py",
+    ),
+    Claim(
+        key="importance-vanishes-under-sharp-attention",
+        number="Eq. 11",
+        kind="repair",
+        locus=_AFTER_12,
+        statement="The scalar is at most the attention outside the most attended element, times "
+        "the ranges of the keys and of the values.",
+        encoded="|omega_j^(i)| <= (1 - max_k A_jk) range(K_i) range(V), by Cauchy-Schwarz. The "
+        "search looks for a case against it; the argument is in the law's docstring.",
+        checks=(searched("importance vanishes", "plain", "importance vanishes quadratically"),),
+        expected=record("supported"),
+        found="Selective attention has a small scalar, whatever it selects.",
+        repairs="importance-grows-with-attention",
+    ),
+    Claim(
+        key="unit-importance-gives-linear-layer",
+        number="Section 4.1",
+        kind="sentence",
+        locus=_AFTER_12,
+        statement="With all importance values 1, the gradient is that of a linear layer on the "
+        "elements as a batch.",
+        encoded="In every problem with omega_j^(i) = 1 for all j, i, each row of each block is its "
+        "own element, up to one positive factor for each column.",
+        checks=refuted("unit importance, all blocks", "plain", "query rows are multiples")[:1],
+        expected=record("refuted"),
+        found="omega = 1 leaves the value and key rows as combinations of all elements.",
+        counterexample=case(
+            "replay_unit_importance",
+            S=[[1, 1], [-1, 1]],
+            W_Q=[["1/4", "1/4"], [0, 0]],
+            W_K=[[1, 1], [0, 0]],
+            W_V=[["9/8"], [0]],
+        ),
+    ),
+    Claim(
+        key="unit-importance-query-block",
+        number="Section 4.1",
+        kind="repair",
+        locus=_AFTER_12,
+        statement="With importance 1 in Eq. 11, the query block is d^-1/2 times the gradient of "
+        "the linear layer S W.",
+        encoded="d^-1/2 S_j 1 = d^-1/2 d(S W)_ji / dW_(:,i), for every j, i; the factor stays.",
+        checks=(
+            proved("linear_layer", ""),
+            check("against autograd of the layer", "autograd", "contrasts:linear_layer"),
+        ),
+        expected=record("verified"),
+        found="True of the query block alone, and up to the factor.",
+        requires=("query-gradient",),
+        repairs="unit-importance-gives-linear-layer",
+        derivation="derivations/linear_layer.py",
+    ),
+)

@@ -1,0 +1,143 @@
+"""Section 4.1: the gradient and the length of the sequence; footnote 5."""
+
+from ntteach.claims.model import Claim, record
+from ntteach.paper.declare import case, check, proved, refuted, searched
+
+_ONES = {"W_Q": [[1]], "W_K": [[1]], "W_V": [[1]]}
+_LAST = "Section 4.1, last sentences"
+_FOOTNOTE = "Section 4.1, footnote 5"
+
+CLAIMS = (
+    Claim(
+        key="gradient-shape-is-free-of-length",
+        number="Section 4.1",
+        kind="sentence",
+        locus=_LAST,
+        statement="The gradient depends on the feature dimension and not on the length of the "
+        "sequence; first reading: in its shape.",
+        encoded="The gradient averaged over the elements is one number for each entry of the "
+        "weights, for every L.",
+        checks=(
+            check(
+                "no element index is free in the averaged gradient",
+                "symbolic",
+                "identities:bound_by_sums",
+                derivation="length_scaling",
+                names=("averaged gradient",),
+            ),
+            check("shapes for L = 1 to 16", "sample", "blocks:shapes"),
+        ),
+        expected=record("verified"),
+        found="True of the averaged gradient; the gradient of Eqs. 10-12 has L rows.",
+        derivation="derivations/length_scaling.py",
+    ),
+    Claim(
+        key="repetition-leaves-average-gradient",
+        number="Section 4.1",
+        kind="sentence",
+        locus=_LAST,
+        statement="The gradient stays unchanged if the length is scaled; second reading: by "
+        "repeating the sequence.",
+        encoded="For every sequence, every loss gradient that repeats with it, and r copies, "
+        "without a mask: the averaged gradient is the same in every block.",
+        checks=(
+            proved("length_scaling", "sequence repeated", "averaged gradient"),
+            searched("repetition", "repeats", "sum stays"),
+        ),
+        expected=record("verified"),
+        found="Every copy of a row has the gradient that the row had.",
+        requires=("self-attention",),
+        derivation="derivations/length_scaling.py",
+    ),
+    Claim(
+        key="causal-repetition-leaves-average-gradient",
+        number="Section 4.1",
+        kind="sentence",
+        locus=_LAST,
+        statement="The same under a causal mask.",
+        encoded="As above, with the causal mask of the longer sequence; copies follow one another.",
+        checks=refuted("repetition", "causal repeats", "query rows are multiples"),
+        expected=record("refuted"),
+        found="Under a causal mask the rows of the second copy see more than those of the first.",
+        counterexample=case(
+            "replay_repetition",
+            S=[[0], [1]],
+            **_ONES,
+            mask="causal",
+            repeats=2,
+            output_grad=[[1], [1]],
+        ),
+    ),
+    Claim(
+        key="longer-sequence-same-average-gradient",
+        number="Section 4.1",
+        kind="sentence",
+        locus=_LAST,
+        statement="Third reading: the averaged gradient of a longer sequence is that of the "
+        "shorter one.",
+        encoded="For every sequence and every element appended to it, with loss gradients of one.",
+        checks=refuted("longer sequence", "more", "query rows are multiples"),
+        expected=record("refuted"),
+        found="One more element changes every block, unless it repeats what was there.",
+        counterexample=case("replay_longer_sequence", S=[[1]], **_ONES, more=[[2]]),
+    ),
+    Claim(
+        key="average-gradient-decays-with-length",
+        number="Section 4.1",
+        kind="repair",
+        locus=_LAST,
+        statement="For independent elements, and loss gradients of mean zero that do not depend "
+        "on them, the averaged gradient falls with the square root of the length.",
+        encoded="A fitted slope of -1/2 of log norm over log L. A trend: no limit is proved.",
+        checks=(
+            check("slope of the norm over the length", "trend", "contrasts:decay_with_length"),
+        ),
+        expected=record("supported"),
+        found="Averaging over the elements averages the gradient out, not the length.",
+        repairs="longer-sequence-same-average-gradient",
+    ),
+    Claim(
+        key="padding-without-mask-changes-nothing",
+        number="Section 4.1",
+        kind="sentence",
+        locus=_FOOTNOTE,
+        statement="Sequences may be taken to have one length, by padding.",
+        encoded="Zero elements appended as padding, without a mask, leave the gradients of the "
+        "real elements' outputs.",
+        checks=refuted("padding, unmasked", "padding", "padding, masked"),
+        expected=record("refuted"),
+        found="A zero element still takes its share of the attention.",
+        counterexample=case("replay_unmasked_padding", S=[[1]], **_ONES, padding=1),
+    ),
+    Claim(
+        key="padding-with-mask-changes-nothing",
+        number="Section 4.1",
+        kind="repair",
+        locus=_FOOTNOTE,
+        statement="Padding that nobody attends to leaves outputs and gradients of real elements.",
+        encoded="For every sequence and any number of masked elements; `ntteach.padding_mask`.",
+        checks=(
+            proved("padding", ""),
+            searched("padding, masked", "padding", "padding, unmasked"),
+        ),
+        expected=record("verified"),
+        found="Padding needs its mask, and outputs at padded places have to be left out of means.",
+        requires=("masked-self-attention",),
+        repairs="padding-without-mask-changes-nothing",
+        derivation="derivations/padding.py",
+    ),
+    Claim(
+        key="mean-over-unequal-lengths-is-one",
+        number="Section 4.1",
+        kind="sentence",
+        locus=_FOOTNOTE,
+        statement="Results for sequences of different length follow directly.",
+        encoded="Eq. 6's average has one reading: the mean over sequences of their means over "
+        "elements is the mean over all elements.",
+        checks=refuted("both means agree", "losses", "means lie between the extremes"),
+        expected=record("refuted"),
+        found="They agree for equal lengths only; a user has to choose "
+        "(`ntteach.average_loss(per=...)`).",
+        counterexample=case("replay_both_means_agree", losses=[[1], [0, 0]]),
+    ),
+)

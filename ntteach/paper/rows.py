@@ -1,0 +1,121 @@
+"""Section 4.1 and Appendix A.3: what a row of the gradient consists of."""
+
+from ntteach.claims.model import Claim, record
+from ntteach.paper.declare import case, check, proved, refuted, searched
+
+_ONES = {"W_Q": [[1]], "W_K": [[1]], "W_V": [[1]]}
+_EYE = [[1, 0], [0, 1]]
+
+CLAIMS = (
+    Claim(
+        key="key-and-value-rows-are-like-query-rows",
+        number="Section 4.1",
+        kind="sentence",
+        locus="Section 4.1, after Eq. 12",
+        statement="What is said of the query gradient holds similarly for the key and the value "
+        "gradient.",
+        encoded="As Eq. 11 has it: row j of each column of the key and the value block is a number "
+        "times the own element S_j.",
+        checks=refuted(
+            "key and value rows are multiples", "two columns", "query rows are multiples"
+        ),
+        expected=record("refuted"),
+        found="Those rows mix all elements. (They do follow the order of the elements, see "
+        "gradient-rows-follow-elements.)",
+        counterexample=case(
+            "replay_rows_are_multiples", S=_EYE, W_Q=_EYE, W_K=_EYE, W_V=[[1], [0]]
+        ),
+    ),
+    Claim(
+        key="key-and-value-rows-mix-elements",
+        number="Section 4.1",
+        kind="repair",
+        locus="Section 4.1, after Eq. 12",
+        statement="A value row is a mean of all elements, a key row a combination of all elements "
+        "with coefficients that sum to zero.",
+        encoded="Value row j: sum_k A_jk S_k. Key row j, column i: d^-1/2 Q_ji sum_k A_jk (V_k - "
+        "f_j) S_k. For all L, d, v.",
+        checks=(
+            proved("value_gradient", "(10) any v, softmax form", block="W_V"),
+            proved("key_gradient", "(12) covariance form, any v", block="W_K"),
+            proved("definition", "(2) weights of a row sum to one"),
+            proved("importance", "deviations from the mean"),
+            searched("rows mix elements", "two columns", "rows hold their own element"),
+        ),
+        expected=record("verified"),
+        found="Attention enters the three blocks in three different ways.",
+        requires=("self-attention",),
+        repairs="key-and-value-rows-are-like-query-rows",
+        derivation="derivations/key_gradient.py",
+    ),
+    Claim(
+        key="gradient-decomposes-by-element",
+        number="Appendix A.3",
+        kind="sentence",
+        locus="Appendix A.3, paragraph after Eq. 55",
+        statement="The gradient of a sequence decomposes into one part for each element.",
+        encoded="The gradient of the averaged loss is the average over j of G_j df_j / dW, for all "
+        "L, d; given keys and values, part j sees the element j only.",
+        checks=(
+            proved("training", "(6)-(7)"),
+            check(
+                "row j sees its own element and the context",
+                "symbolic",
+                "identities:row_sees_own_element",
+                derivation="cross_attention",
+                names=("(23) cross-attention",),
+            ),
+            check("the sum of the parts against autograd", "autograd", "training:product"),
+        ),
+        expected=record("verified"),
+        found="Given keys and values, rows can be computed in parallel.",
+        requires=("self-attention", "cross-attention"),
+        derivation="derivations/cross_attention.py",
+    ),
+    Claim(
+        key="gradient-rows-depend-on-own-element",
+        number="Appendix A.3",
+        kind="sentence",
+        locus="Appendix A.3, paragraph after Eq. 55",
+        statement="The gradient of a sequence resembles that of a batch of independent vectors.",
+        encoded="Strictly: row j of the gradient does not change when another element does.",
+        checks=refuted("rows depend on own element", "other", "query rows are multiples"),
+        expected=record("refuted"),
+        found="Every row depends on every element, through keys and values.",
+        counterexample=case(
+            "replay_rows_depend_on_own_element", S=[[0], [1]], **_ONES, changed=1, other=[2]
+        ),
+    ),
+    Claim(
+        key="sequence-property-of-attention",
+        number="Section 3",
+        kind="sentence",
+        locus="Section 3, notation; Eq. 6",
+        statement="The learner of Eq. 2 also learns properties of a whole sequence, one number "
+        "each.",
+        encoded="For L >= 2 and v = 1, a loss between the output of Eq. 2 and one number.",
+        checks=(
+            check("shapes of output and property", "exact", "definitions:property_is_undefined"),
+        ),
+        expected=record("vacuous"),
+        found="Eq. 2 gives a number for each element; a property of the sequence needs a readout, "
+        "which the paper does not define.",
+    ),
+    Claim(
+        key="mean-readout-gradient",
+        number="Section 3",
+        kind="repair",
+        locus="Section 3, notation; Eq. 6",
+        statement="With the mean over elements as a readout, the gradient is the mean of the rows.",
+        encoded="For all L, d, v; its loss is defined, and it does not see the order.",
+        checks=(
+            proved("equivariance", "mean over rows"),
+            check("against autograd of the readout", "autograd", "contrasts:readout_gradient"),
+        ),
+        expected=record("verified"),
+        found="One choice of readout; `ntteach.mean_readout`.",
+        requires=("self-attention",),
+        repairs="sequence-property-of-attention",
+        derivation="derivations/equivariance.py",
+    ),
+)

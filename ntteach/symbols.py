@@ -1,0 +1,105 @@
+"""The symbolic layer in one import: attention in symbols, its derivatives, proofs of identities.
+
+Sizes stay symbols (L, M, d, d_k, v, H, ...). One side of an identity is the derivative of Eq. 2,
+taken by `derivative`; the other is a closed form written out in `derivations/`; `is_zero` brings
+their difference to zero. `evaluate` puts numbers in, `mutations` makes identities false.
+"""
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from sympy import Expr
+
+from .symbols_attention import (
+    derivative,
+    key,
+    logit,
+    normaliser,
+    output,
+    over_keys,
+    query,
+    reindex,
+    replace_entries,
+    scale,
+    softmax,
+    total,
+    value,
+    weight,
+)
+from .symbols_canonical import canonical, is_zero
+from .symbols_evaluate import evaluate
+from .symbols_explicit import explicit_attention, explicit_jacobian
+from .symbols_mutants import mutations, small_case
+from .symbols_names import (
+    INDEX_RANGES,
+    SHAPES,
+    W_K,
+    W_O,
+    W_Q,
+    W_V,
+    B,
+    C,
+    G,
+    H,
+    L,
+    M,
+    S,
+    a,
+    b,
+    c,
+    d,
+    d_h,
+    d_k,
+    e,
+    g,
+    h,
+    i,
+    j,
+    k,
+    kappa,
+    m,
+    n,
+    o,
+    p,
+    r,
+    s,
+    sigma,
+    t,
+    u,
+    v,
+    v_h,
+    w,
+)
+
+__all__ = [
+    # sizes
+    "L", "M", "d", "d_k", "v", "o", "H", "d_h", "v_h", "r",
+    # indices
+    "j", "k", "c", "a", "i", "b", "h", "g", "e", "p", "n",
+    # scalars
+    "t", "kappa", "u", "w",
+    # indexed bases, a permutation
+    "S", "C", "W_Q", "W_K", "W_V", "W_O", "m", "B", "G", "s", "sigma",
+    # what is known of them
+    "INDEX_RANGES", "SHAPES",
+    # Eq. 2
+    "total", "query", "key", "value", "scale", "logit", "weight", "over_keys", "normaliser",
+    "softmax", "output",
+    # operations and proofs
+    "derivative", "replace_entries", "reindex", "canonical", "is_zero", "report",
+    # numbers
+    "evaluate", "mutations", "small_case", "explicit_attention", "explicit_jacobian",
+]  # fmt: skip
+
+Identity: TypeAlias = tuple[str, Expr, Expr]
+
+
+def report(identities: Iterable[Identity]) -> None:
+    """Print each identity and whether it holds; exit with status 1 if one does not."""
+    failed = 0
+    for name, lhs, rhs in identities:
+        holds = is_zero(lhs, rhs)
+        failed += not holds
+        print(f"{'holds' if holds else 'FAILS'}  {name}")
+    if failed:
+        raise SystemExit(1)

@@ -1,0 +1,288 @@
+"""Numbers for symbols: the value of an expression at small sizes, exact for exact entries."""
+
+from collections.abc import Callable, Mapping, Sequence
+from math import exp as float_exp
+from math import prod
+from typing import Any, TypeAlias
+
+from sympy import (
+    QQ,
+    Add,
+    Basic,
+    Expr,
+    Float,
+    Indexed,
+    Integer,
+    KroneckerDelta,
+    Mul,
+    Pow,
+    Rational,
+    Sum,
+    Symbol,
+    exp,
+    expand,
+    log,
+    ring,
+    sympify,
+)
+from sympy.core.function import AppliedUndef
+
+from .symbols_names import SHAPES
+
+Values: TypeAlias = Mapping[str, Any]
+LOG2, RING_LOG2 = log(2), ring("log2", QQ)
+
+
+class _LeavesRing(Exception):
+    """A number that is no polynomial in log 2 with rational coefficients."""
+
+
+class _LogTwo:
+    """Exact and fast: polynomials in log 2 over the rationals, with exp(n log 2) = 2^n.
+
+    log 2 is transcendental, so unequal polynomials are unequal numbers.
+    """
+
+    def __init__(self) -> None:
+        self.ring, self.log2 = RING_LOG2
+
+    def leaf(self, number: Expr) -> Any:
+        factor, rest = number.as_coeff_Mul()
+        if isinstance(number, Add):
+            return sum((self.leaf(part) for part in number.args), self.ring.zero)
+        if not isinstance(factor, Rational) or rest not in (1, LOG2):
+            raise _LeavesRing
+        return self.ring(QQ(factor.p, factor.q)) * (1 if rest == 1 else self.log2)
+
+    def constant(self, number: Any) -> Rational:
+        if not number.is_ground:
+            raise _LeavesRing
+        value = number.coeff(1)
+        return Rational(int(value.numerator), int(value.denominator))
+
+    def exp(self, number: Any) -> Any:
+        times = self.constant(self.ring(number.coeff(self.log2)))
+        if number != self.log2 * QQ(times.p, times.q) or not times.is_Integer:
+            raise _LeavesRing
+        return self.leaf(Integer(2) ** times)
+
+    def power(self, base: Any, power: Any) -> Any:
+        power = self.constant(power)
+        if power.is_Integer and power >= 0:
+            return base ** int(power)
+        return self.leaf(self.constant(base) ** power)
+
+    def result(self, number: Any) -> Expr:
+        return number.as_expr().xreplace({Symbol("log2"): LOG2})
+
+
+class _Floats:
+    def leaf(self, number: Expr) -> float:
+        return float(number)
+
+    def exp(self, number: float) -> float:
+        return float_exp(number)
+
+    def power(self, base: float, power: float) -> float:
+        return base**power
+
+    def result(self, number: float) -> Expr:
+        return Float(number)
+
+
+class _Sympy:
+    """Exact and slow: whatever sympy can write down."""
+
+    def leaf(self, number: Expr) -> Expr:
+        return number
+
+    def exp(self, number: Expr) -> Expr:
+        return exp(expand(number))
+
+    def power(self, base: Expr, power: Expr) -> Expr:
+        return Pow(base, power)
+
+    def result(self, number: Expr) -> Expr:
+        return sympify(number)
+
+
+def evaluate(
+    expr: Expr,
+    sizes: Mapping[str, int],
+    values: Values,
+    indices: Mapping[str, int],
+) -> Expr:
+    """Put in sizes, entries and free indices, all by name, and return the number.
+
+    `values` holds nested sequences for the indexed bases and for `sigma`, and plain numbers for
+    scalars. Integers, rationals and multiples of log(2) give an exact result; with a float
+    among the values the result is a float. ValueError names what is missing or ill-shaped.
+
+    >>> from ntteach.symbols import L, S, j, total
+    >>> evaluate(total(L, lambda x: S[x, j]), {"L": 2, "d": 1}, {"S": [[1], [2]]}, {"j": 1})
+    3
+    """
+    expr = sympify(expr)
+    tables = {name: _table(value) for name, value in values.items()}
+    _check(expr, sizes, tables, indices)
+    entries = [x for table in tables.values() for x in table.entries.values()]
+    if any(x.has(Float) for x in entries):
+        return _Evaluation(sizes, tables, indices, _Floats()).run(expr)
+    try:
+        return _Evaluation(sizes, tables, indices, _LogTwo()).run(expr)
+    except _LeavesRing:
+        return _Evaluation(sizes, tables, indices, _Sympy()).run(expr)
+
+
+class _Table:
+    """A nested sequence as a mapping from 1-based index tuples to sympy numbers."""
+
+    def __init__(self, shape: tuple[int, ...], entries: dict[tuple[int, ...], Expr]) -> None:
+        self.shape, self.entries = shape, entries
+
+
+def _table(value: Any) -> _Table:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if not isinstance(value, Sequence):
+        return _Table((), {(): sympify(value)})
+    parts = [_table(part) for part in value]
+    if len({part.shape for part in parts}) > 1:
+        return _Table((-1,), {})  # ragged; reported by name in _check
+    inner = parts[0].shape if parts else ()
+    if inner == (-1,):
+        return parts[0]
+    entries = {(x, *y): z for x, part in enumerate(parts, 1) for y, z in part.entries.items()}
+    return _Table((len(parts), *inner), entries)
+
+
+def _check(
+    expr: Expr, sizes: Mapping[str, int], tables: Mapping[str, _Table], indices: Mapping[str, int]
+) -> None:
+    ranks = {(x.base.label.name, x.base.label): len(x.indices) for x in expr.atoms(Indexed)}
+    ranks |= {(x.func.__name__, x.func): len(x.args) for x in expr.atoms(AppliedUndef)}
+    labels = {label for _, label in ranks}
+    symbols = {x for x in expr.free_symbols if isinstance(x, Symbol)} - labels
+    for name in sorted(x.name for x in symbols):
+        if name not in sizes and name not in indices and name not in tables:
+            raise ValueError(f"{name} has no value: give it in sizes, in indices or in values")
+        if name not in sizes and name not in indices and tables[name].shape != ():
+            raise ValueError(f"{name} is a plain number, not a sequence")
+    for (name, _), rank in ranks.items():
+        if name not in tables:
+            raise ValueError(f"{name} has no entries: give them in values")
+        shape = tables[name].shape
+        if shape == (-1,):
+            raise ValueError(f"{name} is ragged: its rows differ in length")
+        if len(shape) != rank:
+            raise ValueError(f"{name} has shape {shape}, but it bears {rank} indices")
+        for place, size in enumerate(SHAPES.get((name, rank), ())):
+            if size is None or not {x.name for x in size.free_symbols} <= set(sizes):
+                continue
+            wanted = size.subs({x: sizes[x.name] for x in size.free_symbols})
+            if shape[place] != wanted:
+                raise ValueError(
+                    f"{name} has shape {shape}: its length {place + 1} should be {wanted}"
+                )
+
+
+class _Evaluation:
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        tables: Mapping[str, _Table],
+        indices: Mapping[str, int],
+        numbers: _LogTwo | _Floats | _Sympy,
+    ) -> None:
+        self.numbers, self.tables = numbers, tables
+        self.known: dict[str, int] = {**sizes, **indices}
+        self.bound: dict[Symbol, int] = {}  # current values of the summation indices
+        self.free: dict[Basic, frozenset[Basic]] = {}
+        self.memo: dict[tuple[Basic, tuple[tuple[Symbol, int], ...]], Any] = {}
+        self.leaves: dict[Expr, Any] = {}
+
+    def run(self, expr: Expr) -> Expr:
+        return self.numbers.result(self.number(expr))
+
+    def leaf(self, number: Expr) -> Any:
+        if number not in self.leaves:
+            self.leaves[number] = self.numbers.leaf(number)
+        return self.leaves[number]
+
+    def number(self, node: Expr) -> Any:
+        """Value of a node; a part is computed once for each setting of the indices it contains."""
+        if isinstance(node, Rational):
+            return self.leaf(node)
+        seen = self.symbols(node)
+        state = (node, tuple((x, y) for x, y in self.bound.items() if x in seen))
+        if state not in self.memo:
+            self.memo[state] = self.compute(node)
+        return self.memo[state]
+
+    def symbols(self, node: Basic) -> frozenset[Basic]:
+        if node not in self.free:
+            inside = frozenset().union(*(self.symbols(part) for part in node.args))
+            if isinstance(node, Symbol):
+                inside = frozenset({node})
+            elif isinstance(node, Sum):
+                inside -= {limit[0] for limit in node.limits}
+            self.free[node] = inside
+        return self.free[node]
+
+    def compute(self, node: Expr) -> Any:
+        match node:
+            case Symbol() if node in self.bound or node.name in self.known:
+                return self.leaf(Integer(self.whole(node)))
+            case Symbol():
+                return self.leaf(self.tables[node.name].entries[()])
+            case Indexed():
+                return self.leaf(self.entry(node.base.label.name, node.indices))
+            case AppliedUndef() | KroneckerDelta():
+                return self.leaf(Integer(self.whole(node)))
+            case Add():
+                return sum((self.number(x) for x in node.args), self.leaf(Integer(0)))
+            case Mul():
+                return prod((self.number(x) for x in node.args), start=self.leaf(Integer(1)))
+            case exp():
+                return self.numbers.exp(self.number(node.exp))
+            case Pow():
+                return self.numbers.power(self.number(node.base), self.number(node.exp))
+            case Sum():
+                return self.sum(node.limits, lambda: self.number(node.function))
+        return self.leaf(node)  # a constant such as log(2)
+
+    def sum(self, limits: Sequence[Sequence[Expr]], body: Callable[[], Any]) -> Any:
+        if not limits:
+            return body()
+        *inner, (index, low, high) = limits  # the last limit is the outermost
+        result, outside = self.leaf(Integer(0)), self.bound
+        for place in range(self.whole(low), self.whole(high) + 1):
+            self.bound = {**outside, index: place}
+            result = result + self.sum(inner, body)
+            self.bound = outside
+        return result
+
+    def whole(self, node: Basic) -> int:
+        """Value of an index or of a bound."""
+        match node:
+            case Integer():
+                return int(node)
+            case Symbol():
+                return self.bound[node] if node in self.bound else self.known[node.name]
+            case KroneckerDelta():
+                return int(self.whole(node.args[0]) == self.whole(node.args[1]))
+            case AppliedUndef():
+                return int(self.entry(node.func.__name__, node.args))
+            case Add():
+                return sum(self.whole(part) for part in node.args)
+            case Mul():
+                return prod(self.whole(part) for part in node.args)
+        raise ValueError(f"{node} is neither an index nor a bound that can be evaluated")
+
+    def entry(self, name: str, indices: Sequence[Basic]) -> Expr:
+        place = tuple(self.whole(x) for x in indices)
+        try:
+            return self.tables[name].entries[place]
+        except KeyError:
+            shape = self.tables[name].shape
+            raise ValueError(f"{name}{list(place)} is outside the shape {shape}") from None

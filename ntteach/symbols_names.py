@@ -1,0 +1,61 @@
+"""The vocabulary of the symbolic layer: sizes, indices, weights and what is known of their ranges.
+
+Names are fixed, because other code puts numbers in by name. Indices count from 1.
+"""
+
+from sympy import Expr, Function, IndexedBase, Integer, Symbol, symbols
+
+# Sizes: sequence length, context length, input width, key width, output width, width after W_O,
+# heads, key width and value columns of one head, copies of a repeated sequence.
+L, M, d, d_k, v, o, H, d_h, v_h, r = symbols(
+    "L M d d_k v o H d_h v_h r", integer=True, positive=True
+)
+
+# Free indices: row of the output, one key, column of the output; row and column of a weight entry
+# (b for W_V); head of the output and of the weight; column after W_O and of an entry of W_O; copy.
+j, k, c, a, i, b, h, g, e, p, n = symbols("j k c a i b h g e p n", integer=True, positive=True)
+
+# Scalars: a shift, a constant, the two weights of the linear recurrence.
+t, kappa, u, w = symbols("t kappa u w", real=True)
+
+S, C = IndexedBase("S"), IndexedBase("C")
+W_Q, W_K, W_V, W_O = (IndexedBase(name) for name in ("W_Q", "W_K", "W_V", "W_O"))
+m, B = IndexedBase("m"), IndexedBase("B")  # mask weights (1 takes part, 0 does not); added mask
+G, s = IndexedBase("G"), IndexedBase("s")  # derivative of the loss by the output; scalar inputs
+sigma = Function("sigma", integer=True, positive=True)  # a bijection of 1..L
+
+# Every free index lies in each of the ranges 1..n listed for it. A Kronecker delta with a
+# summation index is only contracted on the strength of this table.
+INDEX_RANGES: dict[Symbol, frozenset[Expr]] = {
+    j: frozenset({L}),
+    k: frozenset({L, M}),
+    c: frozenset({v, v_h}),
+    b: frozenset({v, v_h}),
+    a: frozenset({d}),
+    i: frozenset({d_k, d_h}),
+    h: frozenset({H}),
+    g: frozenset({H}),
+    e: frozenset({o}),
+    p: frozenset({o}),
+    n: frozenset({r}),
+}
+
+# Shape of each indexed base, by name and number of indices; None is a length that depends on use
+# (a mask is L x L over the sequence itself and L x M over a context).
+SHAPES: dict[tuple[str, int], tuple[Expr | None, ...]] = {
+    ("S", 2): (L, d),
+    ("C", 2): (M, d),
+    ("W_Q", 2): (d, d_k),
+    ("W_K", 2): (d, d_k),
+    ("W_V", 2): (d, v),
+    ("W_O", 2): (v, o),
+    ("W_Q", 3): (H, d, d_h),
+    ("W_K", 3): (H, d, d_h),
+    ("W_V", 3): (H, d, v_h),
+    ("W_O", 3): (H, v_h, o),
+    ("m", 2): (L, None),
+    ("B", 2): (L, None),
+    ("G", 2): (L, v),
+    ("s", 1): (L + Integer(1),),
+    ("sigma", 1): (L,),
+}
