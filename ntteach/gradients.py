@@ -13,6 +13,7 @@ linear combination of head outputs, and so is its gradient.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -20,8 +21,8 @@ from torch import Tensor
 
 from ntteach.learner import Forward, Mask, Params, Problem, forward, merge_heads, problem
 
-# Numbers that one block of `gradient_norms` may hold: 32 MB in float32.
-_BLOCK_NUMBERS = 2**23
+# Numbers that one block of `gradient_norms` may hold: 2 MB in float32, so that it stays in cache.
+_BLOCK_NUMBERS = 2**19
 
 
 def value_gradient(
@@ -250,7 +251,8 @@ def gradient_norms(
     return torch.cat(
         [
             _norms(_slice(p, start, start + size), output_grad[start : start + size])
-            for start in range(0, S.shape[0], size)
+            # an empty batch is one empty block
+            for start in range(0, max(S.shape[0], 1), size)
         ]
     )
 
@@ -306,7 +308,7 @@ def _factors(p: Problem, w: Forward, R: Tensor) -> Iterator[tuple[str, Tensor, T
     if p.W_O is None:
         R_head = R.unflatten(-1, (heads, v_h)).movedim(-2, -3)  # (..., heads, L, v_h)
     else:
-        R_head = R.unsqueeze(-3) @ p.W_O.mT  # (..., heads, L, v_h)
+        R_head = torch.einsum("...lo,hco->...hlc", R, p.W_O)  # (..., heads, L, v_h)
     # dL/dlogit_jk = A_jk sum_c R_jc (V_kc - f_jc)
     centred = R_head @ w.V.mT - (R_head * w.head_outputs).sum(-1, keepdim=True)
     D = p.scale * w.weights * centred  # (..., heads, L, M)
@@ -318,7 +320,11 @@ def _factors(p: Problem, w: Forward, R: Tensor) -> Iterator[tuple[str, Tensor, T
 
 
 def _norms(p: Problem, R: Tensor) -> Tensor:
-    squares = [_squared_norm(X, Y) for _, X, Y in _factors(p, forward(p), R)]
+    # gradients that share X stand side by side, X^T [Y_1, Y_2, ...]: one Gram matrix of X serves all
+    shared: dict[int, tuple[Tensor, list[Tensor]]] = {}
+    for _, X, Y in _factors(p, forward(p), R):
+        shared.setdefault(id(X), (X, []))[1].append(Y)
+    squares = [_squared_norm(X, torch.cat(Ys, -1)) for X, Ys in shared.values()]
     return torch.stack(squares).sum(0).clamp(min=0).sqrt()
 
 
@@ -333,10 +339,10 @@ def _squared_norm(
 
 
 def _slice(p: Problem, start: int, stop: int) -> Problem:
+    S = p.S[start:stop]
+    C = S if p.C is p.S else p.C[start:stop]
     mask = p.mask if p.mask is None or p.mask.ndim < 4 else p.mask[start:stop]
-    return Problem(
-        p.S[start:stop], p.C[start:stop], p.W_Q, p.W_K, p.W_V, p.W_O, mask, p.scale
-    )
+    return replace(p, S=S, C=C, mask=mask)
 
 
 def _output_shape(p: Problem) -> tuple[int, ...]:
@@ -345,11 +351,14 @@ def _output_shape(p: Problem) -> tuple[int, ...]:
 
 
 def _check_output_grad(output_grad: Tensor, output: Tensor) -> None:
+    if not isinstance(output_grad, Tensor):
+        raise TypeError(f"output_grad is a tensor, got {type(output_grad).__name__}")
     if output_grad.shape != output.shape:
         raise ValueError(
             f"output_grad has the shape of the output, {tuple(output.shape)}, "
             f"got {tuple(output_grad.shape)}"
         )
     if output_grad.dtype != output.dtype:
-        raise TypeError(f"output_grad has the output's dtype, {output.dtype}, "
-                        f"got {output_grad.dtype}")
+        raise TypeError(
+            f"output_grad has the output's dtype, {output.dtype}, got {output_grad.dtype}"
+        )

@@ -186,16 +186,22 @@ class Forward:
 
 def forward(p: Problem) -> Forward:
     """Eq. 2 and its masked, cross and multi-head forms, with every intermediate kept."""
-    Q = p.S.unsqueeze(-3) @ p.W_Q  # (..., heads, L, d_h)
-    K = p.C.unsqueeze(-3) @ p.W_K  # (..., heads, M, d_h)
-    V = p.C.unsqueeze(-3) @ p.W_V  # (..., heads, M, v_h)
+    Q = _project(p.S, p.W_Q)  # (..., heads, L, d_h)
+    K = _project(p.C, p.W_K)  # (..., heads, M, d_h)
+    V = _project(p.C, p.W_V)  # (..., heads, M, v_h)
     A = _masked_softmax(Q @ K.mT * p.scale, p.mask)  # (..., heads, L, M)
     f = A @ V  # (..., heads, L, v_h)
     if p.W_O is None:
         output = merge_heads(f)  # (..., L, v)
     else:
-        output = (f @ p.W_O).sum(-3)  # (..., L, o)
+        output = torch.einsum("...hlc,hco->...lo", f, p.W_O)  # (..., L, o)
     return Forward(Q, K, V, A, f, output)
+
+
+def _project(x: Tensor, weight: Tensor) -> Tensor:
+    """`(..., n, a)` by `(heads, a, c)` to `(..., heads, n, c)`."""
+    # one matrix product: a broadcasting one copies the weight for every sequence
+    return torch.einsum("...na,hac->...hnc", x, weight)
 
 
 def _masked_softmax(logits: Tensor, mask: Tensor | None) -> Tensor:
@@ -256,6 +262,8 @@ def _split(weight: Tensor, heads: int) -> Tensor:
 
 
 def _weights(params: Params) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    if not hasattr(params, "keys"):
+        raise TypeError(f"params is a mapping of tensors, got {type(params).__name__}")
     missing = {"W_Q", "W_K", "W_V"} - set(params)
     unknown = set(params) - {"W_Q", "W_K", "W_V", "W_O"}
     if missing or unknown:
@@ -304,6 +312,8 @@ def _check_shapes(tensors: Mapping[str, Tensor]) -> None:
 
 
 def _check_heads(heads: int, d_k: int, v: int) -> None:
+    if not isinstance(heads, int) or isinstance(heads, bool):
+        raise TypeError(f"heads is an int, got {type(heads).__name__}")
     if heads < 1 or d_k % heads or v % heads:
         raise ValueError(f"heads divides d_k and v, got heads={heads}, d_k={d_k}, v={v}")
 

@@ -25,6 +25,7 @@ def padding_mask(lengths: Tensor, L: int) -> Tensor:
 
     Raises:
         ValueError: lengths that are not one-dimensional integers from 0 to L.
+        TypeError: lengths that are no tensor.
 
     >>> padding_mask(torch.tensor([1, 3]), 3).int().flatten(1).tolist()
     [[1, 0, 0], [1, 1, 1]]
@@ -34,7 +35,10 @@ def padding_mask(lengths: Tensor, L: int) -> Tensor:
 
 def valid_tokens(lengths: Tensor, L: int) -> Tensor:
     """`(N, L)` boolean, True where an element is not padding; arguments as `padding_mask`."""
-    if lengths.ndim != 1 or lengths.is_floating_point() or lengths.dtype == torch.bool:
+    if not isinstance(lengths, Tensor):
+        raise TypeError(f"lengths is a tensor, got {type(lengths).__name__}")
+    whole = not (lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool)
+    if lengths.ndim != 1 or not whole:
         raise ValueError(
             f"lengths are (N,) integers, got {lengths.dtype} of shape {tuple(lengths.shape)}"
         )
@@ -54,19 +58,24 @@ def mean_readout(outputs: Tensor, lengths: Tensor | None = None) -> Tensor:
         `(N, v)` or `(v,)`; zero for a sequence without elements.
 
     Raises:
-        ValueError: lengths without a batch, or as in `padding_mask`.
+        ValueError: outputs of another shape, lengths without a batch, or as in `padding_mask`.
+        TypeError: outputs that are no floating-point tensor.
 
     >>> mean_readout(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([2])).tolist()
     [[2.0]]
     """
+    _check_floating("outputs", outputs)
+    if outputs.ndim not in (2, 3):
+        raise ValueError(f"outputs are (N, L, v) or (L, v), got {tuple(outputs.shape)}")
     if lengths is None:
-        return outputs.mean(-2)
+        # not mean(): that of nothing would be NaN
+        return outputs.sum(-2) / max(outputs.shape[-2], 1)
+    valid = valid_tokens(lengths, outputs.shape[-2]).unsqueeze(-1)  # (N, L, 1)
     if outputs.ndim != 3 or lengths.shape != outputs.shape[:1]:
         raise ValueError(
             f"outputs are (N, L, v) with one length each, got {tuple(outputs.shape)} "
             f"and lengths {tuple(lengths.shape)}"
         )
-    valid = valid_tokens(lengths, outputs.shape[1]).unsqueeze(-1)  # (N, L, 1)
     # where, not a product: padding may hold anything, NaN included
     total = torch.where(valid, outputs, torch.zeros_like(outputs)).sum(1)
     return total / lengths.clamp(min=1).to(outputs.dtype)[:, None]
@@ -89,10 +98,11 @@ def average_loss(
         per: which mean.
 
     Returns:
-        A scalar; sequences without elements do not count.
+        A scalar; sequences without elements do not count, and nothing at all averages to zero.
 
     Raises:
         ValueError: an unknown `per`, or shapes that do not fit.
+        TypeError: losses that are no floating-point tensor.
 
     >>> losses, lengths = torch.tensor([[4.0, 0.0], [1.0, 1.0]]), torch.tensor([1, 2])
     >>> average_loss(losses, lengths).item(), average_loss(losses, lengths, per="token").item()
@@ -100,11 +110,19 @@ def average_loss(
     """
     if per not in ("sequence", "token"):
         raise ValueError(f"per is 'sequence' or 'token', got {per!r}")
+    _check_floating("losses", losses)
     if losses.ndim != 2:
         raise ValueError(f"losses are (N, L), got {tuple(losses.shape)}")
     if lengths is None:
-        return losses.mean()
+        return losses.sum() / max(losses.numel(), 1)
     means = mean_readout(losses.unsqueeze(-1), lengths).squeeze(-1)  # (N,)
     counts = lengths.to(losses.dtype)
     weights = counts if per == "token" else (counts > 0).to(losses.dtype)
     return (means * weights).sum() / weights.sum().clamp(min=1)
+
+
+def _check_floating(name: str, x: Tensor) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} is a tensor, got {type(x).__name__}")
+    if not x.is_floating_point():
+        raise TypeError(f"{name} are floating point, got {x.dtype}")

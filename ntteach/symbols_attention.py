@@ -9,6 +9,7 @@ from collections.abc import Callable
 from sympy import (
     Add,
     Basic,
+    Dummy,
     Expr,
     Indexed,
     IndexedBase,
@@ -154,7 +155,9 @@ def derivative(expr: Expr, entry: Expr) -> Expr:
                 return Mul(*(KroneckerDelta(x, y) for x, y in pairs))
             case Symbol() if node == entry:
                 return ONE
-            case Symbol() | Indexed() | KroneckerDelta() | Rational():
+            case Symbol() | Indexed() | KroneckerDelta() | Rational() if (
+                target not in node.free_symbols
+            ):
                 return ZERO
             case Add():
                 return Add(*(visit(part) for part in node.args))
@@ -178,8 +181,9 @@ def derivative(expr: Expr, entry: Expr) -> Expr:
 
 def replace_entries(expr: Expr, base: IndexedBase, rule: Callable[..., Expr]) -> Expr:
     """Put rule(*indices) for each entry base[indices]; the entries may stand under sums."""
-    found = {x: rule(*x.indices) for x in expr.atoms(Indexed) if x.base == base}
-    return expr.xreplace(found)
+    # A sum over a plain symbol would capture that symbol if the rule brings it in.
+    expr = fresh(expr, apart={x for x in expr.atoms(Symbol) if not isinstance(x, Dummy)})
+    return expr.xreplace({x: rule(*x.indices) for x in expr.atoms(Indexed) if x.base == base})
 
 
 def reindex(expr: Expr) -> Expr:
@@ -187,7 +191,6 @@ def reindex(expr: Expr) -> Expr:
 
     Used for every sum over 1..L that sees its index k only as sigma(k); other sums stay.
     """
-
     known: dict[Basic, Basic] = {}
 
     def visit(node: Basic) -> Basic:

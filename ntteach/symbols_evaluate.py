@@ -1,12 +1,10 @@
 """Numbers for symbols: the value of an expression at small sizes, exact for exact entries."""
 
 from collections.abc import Callable, Mapping, Sequence
-from math import exp as float_exp
 from math import prod
 from typing import Any, TypeAlias
 
 from sympy import (
-    QQ,
     Add,
     Basic,
     Expr,
@@ -20,90 +18,14 @@ from sympy import (
     Sum,
     Symbol,
     exp,
-    expand,
-    log,
-    ring,
     sympify,
 )
 from sympy.core.function import AppliedUndef
 
 from .symbols_names import SHAPES
+from .symbols_numbers import Exact, Floats, LeavesRing, LogTwo
 
 Values: TypeAlias = Mapping[str, Any]
-LOG2, RING_LOG2 = log(2), ring("log2", QQ)
-
-
-class _LeavesRing(Exception):
-    """A number that is no polynomial in log 2 with rational coefficients."""
-
-
-class _LogTwo:
-    """Exact and fast: polynomials in log 2 over the rationals, with exp(n log 2) = 2^n.
-
-    log 2 is transcendental, so unequal polynomials are unequal numbers.
-    """
-
-    def __init__(self) -> None:
-        self.ring, self.log2 = RING_LOG2
-
-    def leaf(self, number: Expr) -> Any:
-        factor, rest = number.as_coeff_Mul()
-        if isinstance(number, Add):
-            return sum((self.leaf(part) for part in number.args), self.ring.zero)
-        if not isinstance(factor, Rational) or rest not in (1, LOG2):
-            raise _LeavesRing
-        return self.ring(QQ(factor.p, factor.q)) * (1 if rest == 1 else self.log2)
-
-    def constant(self, number: Any) -> Rational:
-        if not number.is_ground:
-            raise _LeavesRing
-        value = number.coeff(1)
-        return Rational(int(value.numerator), int(value.denominator))
-
-    def exp(self, number: Any) -> Any:
-        times = self.constant(self.ring(number.coeff(self.log2)))
-        if number != self.log2 * QQ(times.p, times.q) or not times.is_Integer:
-            raise _LeavesRing
-        return self.leaf(Integer(2) ** times)
-
-    def power(self, base: Any, power: Any) -> Any:
-        power = self.constant(power)
-        if power.is_Integer and power >= 0:
-            return base ** int(power)
-        return self.leaf(self.constant(base) ** power)
-
-    def result(self, number: Any) -> Expr:
-        return number.as_expr().xreplace({Symbol("log2"): LOG2})
-
-
-class _Floats:
-    def leaf(self, number: Expr) -> float:
-        return float(number)
-
-    def exp(self, number: float) -> float:
-        return float_exp(number)
-
-    def power(self, base: float, power: float) -> float:
-        return base**power
-
-    def result(self, number: float) -> Expr:
-        return Float(number)
-
-
-class _Sympy:
-    """Exact and slow: whatever sympy can write down."""
-
-    def leaf(self, number: Expr) -> Expr:
-        return number
-
-    def exp(self, number: Expr) -> Expr:
-        return exp(expand(number))
-
-    def power(self, base: Expr, power: Expr) -> Expr:
-        return Pow(base, power)
-
-    def result(self, number: Expr) -> Expr:
-        return sympify(number)
 
 
 def evaluate(
@@ -127,11 +49,11 @@ def evaluate(
     _check(expr, sizes, tables, indices)
     entries = [x for table in tables.values() for x in table.entries.values()]
     if any(x.has(Float) for x in entries):
-        return _Evaluation(sizes, tables, indices, _Floats()).run(expr)
+        return _Evaluation(sizes, tables, indices, Floats()).run(expr)
     try:
-        return _Evaluation(sizes, tables, indices, _LogTwo()).run(expr)
-    except _LeavesRing:
-        return _Evaluation(sizes, tables, indices, _Sympy()).run(expr)
+        return _Evaluation(sizes, tables, indices, LogTwo()).run(expr)
+    except LeavesRing:
+        return _Evaluation(sizes, tables, indices, Exact()).run(expr)
 
 
 class _Table:
@@ -192,7 +114,7 @@ class _Evaluation:
         sizes: Mapping[str, int],
         tables: Mapping[str, _Table],
         indices: Mapping[str, int],
-        numbers: _LogTwo | _Floats | _Sympy,
+        numbers: LogTwo | Floats | Exact,
     ) -> None:
         self.numbers, self.tables = numbers, tables
         self.known: dict[str, int] = {**sizes, **indices}

@@ -3,6 +3,8 @@
 Names are fixed, because other code puts numbers in by name. Indices count from 1.
 """
 
+from typing import Any
+
 from sympy import Expr, Function, IndexedBase, Integer, Symbol, symbols
 
 # Sizes: sequence length, context length, input width, key width, output width, width after W_O,
@@ -18,10 +20,15 @@ j, k, c, a, i, b, h, g, e, p, n = symbols("j k c a i b h g e p n", integer=True,
 # Scalars: a shift, a constant, the two weights of the linear recurrence.
 t, kappa, u, w = symbols("t kappa u w", real=True)
 
-S, C = IndexedBase("S"), IndexedBase("C")
-W_Q, W_K, W_V, W_O = (IndexedBase(name) for name in ("W_Q", "W_K", "W_V", "W_O"))
-m, B = IndexedBase("m"), IndexedBase("B")  # mask weights (1 takes part, 0 does not); added mask
-G, s = IndexedBase("G"), IndexedBase("s")  # derivative of the loss by the output; scalar inputs
+
+def _base(name: str) -> Any:
+    return IndexedBase(name)  # Any: by sympy's annotations an entry might be a Tuple
+
+
+S, C = _base("S"), _base("C")
+W_Q, W_K, W_V, W_O = _base("W_Q"), _base("W_K"), _base("W_V"), _base("W_O")
+m, B = _base("m"), _base("B")  # mask weights (1 takes part, 0 does not); added mask
+G, s = _base("G"), _base("s")  # derivative of the loss by the output; scalar inputs
 sigma = Function("sigma", integer=True, positive=True)  # a bijection of 1..L
 
 # Every free index lies in each of the ranges 1..n listed for it. A Kronecker delta with a

@@ -1,5 +1,8 @@
 """Every identity of every derivation: proved, true at exact small sizes, and able to fail."""
 
+# sympy annotates sums and differences as if they could be relations.
+# pyright: reportArgumentType=false, reportOperatorIssue=false, reportAttributeAccessIssue=false
+
 import importlib.util
 import subprocess
 import sys

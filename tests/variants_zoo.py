@@ -103,7 +103,7 @@ def vit(implementation="eager"):
         hidden_size=8,
         num_attention_heads=2,
         intermediate_size=16,
-        attn_implementation=implementation,
+        attn_implementation=implementation,  # pyright: ignore[reportCallIssue]
     )
     return seeded(ViTAttention, config).train()  # check puts it in eval mode
 
@@ -118,7 +118,10 @@ def bert():
     from transformers.models.bert.modeling_bert import BertAttention
 
     config = BertConfig(
-        hidden_size=8, num_attention_heads=2, intermediate_size=16, attn_implementation="eager"
+        hidden_size=8,
+        num_attention_heads=2,
+        intermediate_size=16,
+        attn_implementation="eager",  # pyright: ignore[reportCallIssue]
     )
     return seeded(BertAttention, config)
 

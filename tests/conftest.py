@@ -1,0 +1,87 @@
+"""What every test shares: shapes checked by beartype, hypothesis profiles, seeds, devices."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+try:
+    from beartype import beartype
+except ImportError:  # the shapes in the annotations stay comments then
+    beartype = None
+
+
+def shapes_and_returns(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Beartype for every return value, and for arguments whose annotation is a shape.
+
+    Other arguments are the library's own to check: it promises errors with messages of its own,
+    and beartype would raise before them.
+    """
+    if beartype is None:
+        return function
+    function.__annotations__ = {
+        name: hint if name == "return" or "jaxtyping." in repr(hint) else Any
+        for name, hint in function.__annotations__.items()
+    }
+    return beartype(function)
+
+
+if beartype is not None:
+    # before the first import of ntteach: what is loaded already stays unchecked
+    install_import_hook("ntteach", f"{__name__}.{shapes_and_returns.__name__}")
+
+import pytest  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+torch.set_num_threads(1)
+
+# The first example of a process pays for imports and for torch's warming up: no deadline.
+_ALWAYS: dict[str, Any] = {
+    "deadline": None,
+    "database": None,
+    "suppress_health_check": [HealthCheck.too_slow],
+}
+settings.register_profile("ci", derandomize=True, **_ALWAYS)
+settings.register_profile("search", derandomize=False, print_blob=True, **_ALWAYS)
+_PROFILE = os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if "CI" in os.environ else "search")
+settings.load_profile(_PROFILE)
+
+DTYPES = [torch.float64, torch.float32]
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """Random numbers that are the same in every run."""
+    return torch.Generator().manual_seed(20251)
+
+
+@pytest.fixture(
+    params=[
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=[
+                pytest.mark.gpu,
+                pytest.mark.skipif(
+                    not torch.cuda.is_available(), reason="this machine has no CUDA device"
+                ),
+            ],
+        ),
+    ]
+)
+def device(request: pytest.FixtureRequest) -> str:
+    """Each device that a law has to hold on."""
+    return request.param
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    """`||found - expected|| / ||expected||` in float64; 0 / 0 is 0, and NaN never passes."""
+    assert found.shape == expected.shape, f"{tuple(found.shape)} for {tuple(expected.shape)}"
+    found, expected = found.double().cpu(), expected.double().cpu()
+    error, size = (found - expected).norm().item(), expected.norm().item()
+    return 0.0 if error == 0 else error / size if size else float("inf")
