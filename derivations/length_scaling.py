@@ -32,6 +32,7 @@ from ntteach.symbols import (
     derivative,
     i,
     j,
+    m,
     n,
     output,
     r,
@@ -45,8 +46,11 @@ from ntteach.symbols import (
 T, D = IndexedBase("T"), IndexedBase("D")
 
 
-def long_output(n, j, c, queries, keys, size):
-    """Row (n, j) of Eq. 2 for tokens `queries` that attend to r copies of `size` tokens `keys`."""
+def long_output(n, j, c, queries, keys, size, mask=False):
+    """Row (n, j) of Eq. 2 for tokens `queries` that attend to r copies of `size` tokens `keys`.
+
+    With `mask` the pair (j, k) has the weight m_jk in every pair of copies.
+    """
 
     def product(tokens, copy, place, W, column):
         return total(d, lambda x: tokens[copy, place, x] * W[x, column])
@@ -55,7 +59,8 @@ def long_output(n, j, c, queries, keys, size):
         def addend(x):
             return product(queries, n, j, W_Q, x) * product(keys, copy, k, W_K, x)
 
-        return exp(scale() * total(d_k, addend))
+        E = exp(scale() * total(d_k, addend))
+        return m[j, k] * E if mask else E
 
     def over_tokens(summand):
         return total(r, lambda copy: total(size, lambda k: summand(copy, k)))
@@ -90,6 +95,12 @@ def rows(name, long, short):
 
 
 # %% [markdown]
+# ## Masks
+#
+# A mask does no harm if it repeats as well, $m_{(n,j),(n',k)} = m_{jk}$. The causal mask of the
+# longer sequence is another one: it lets the second copy see all of the first.
+
+# %% [markdown]
 # ## The averaged gradient
 #
 # Let $G_{jc}$ be the derivative of the loss by the output of row $j$. Equal outputs with equal
@@ -122,6 +133,11 @@ context_only = replace_entries(
 IDENTITIES = [
     *rows("sequence repeated", long_output(n, j, c, T, T, L), output(j, c)),
     *((f"averaged gradient: {role}", averaged_long(x), averaged(x)) for role, x in WEIGHTS),
+    *rows(
+        "sequence and mask repeated",
+        long_output(n, j, c, T, T, L, mask=True),
+        output(j, c, mask=True),
+    ),
     *rows("context repeated", context_only, cross),
     *rows("sequence and context repeated", long_output(n, j, c, T, D, M), cross),
 ]

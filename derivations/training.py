@@ -14,7 +14,7 @@
 # %%
 from sympy import Rational
 
-from ntteach.symbols import W_K, W_Q, W_V, G, L, a, derivative, i, output, report, total
+from ntteach.symbols import W_K, W_Q, W_V, G, L, a, derivative, i, output, report, total, v
 
 # %%
 # The letter G is used for the targets: a matrix with a row for each element.
@@ -34,9 +34,25 @@ def product(entry):
 
 
 # %%
-IDENTITIES = [
+CHAIN_RULE = [
     (f"(6)-(7) chain rule: {name}", derivative(loss, entry), product(entry))
     for name, entry in (("value", W_V[a, 1]), ("query", W_Q[a, i]), ("key", W_K[a, i]))
+]
+
+# %% [markdown]
+# ## One mean or two
+#
+# For sequences of one length the mean over sequences of their means over elements is the mean over
+# all elements. (For unequal lengths it is not.) Below, column $c$ of $G$ stands for sequence $c$.
+
+# %%
+two_means = total(v, lambda c: total(L, lambda j: G[j, c]) / L) / v
+one_mean = total(v, lambda c: total(L, lambda j: G[j, c])) / (v * L)
+
+# %%
+IDENTITIES = [
+    ("equal lengths: one mean", two_means, one_mean),
+    *CHAIN_RULE,
 ]
 
 if __name__ == "__main__":

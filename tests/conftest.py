@@ -16,16 +16,16 @@ except ImportError:  # the shapes in the annotations stay comments then
     beartype = None
 
 
-def shapes_and_returns(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Beartype for every return value, and for arguments whose annotation is a shape.
+def shapes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Beartype for annotations that are shapes, and for no others.
 
-    Other arguments are the library's own to check: it promises errors with messages of its own,
-    and beartype would raise before them.
+    The library checks its arguments itself and promises errors with messages of its own, before
+    which beartype would raise; types without a shape are pyright's to judge.
     """
     if beartype is None:
         return function
     function.__annotations__ = {
-        name: hint if name == "return" or "jaxtyping." in repr(hint) else Any
+        name: hint if "jaxtyping." in repr(hint) else Any
         for name, hint in function.__annotations__.items()
     }
     return beartype(function)
@@ -33,7 +33,7 @@ def shapes_and_returns(function: Callable[..., Any]) -> Callable[..., Any]:
 
 if beartype is not None:
     # before the first import of ntteach: what is loaded already stays unchecked
-    install_import_hook("ntteach", f"{__name__}.{shapes_and_returns.__name__}")
+    install_import_hook("ntteach", f"{__name__}.{shapes.__name__}")
 
 import pytest  # noqa: E402
 from torch import Tensor  # noqa: E402

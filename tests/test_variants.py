@@ -16,7 +16,7 @@ LAWS = ["gradient", "closed-form", "equivariance", "repetition", "causality"]
 BIDIRECTIONAL = ["equivariance", "repetition"]
 
 
-def run(capsys, target, **options):
+def run(capsys, target, **options) -> Any:
     """Exit status, standard output, standard error."""
     defaults = {"shape": None, "causal": False, "laws": None, "json": False, "seed": 0}
     status = command(Namespace(target=target, **{**defaults, **options}))
@@ -269,10 +269,11 @@ def test_a_margin_is_infinite_for_nan_and_zero_for_equal():
 
 def test_the_search_gives_the_smallest_sequence():
     like = torch.zeros(5, 3)
-    found = smallest(lambda S: S.shape[0] > 1 and bool((S[:, 1] > 0).any()), like, 0)
+    found: Any = smallest(lambda S: S.shape[0] > 1 and bool((S[:, 1] > 0).any()), like, 0)
     assert found.tolist() in ([[0, 1, 0], [0, 0, 0]], [[0, 0, 0], [0, 1, 0]])
     assert smallest(lambda S: False, like, 0) is None
-    assert smallest(lambda S: True, like, 0).tolist() == [[0, 0, 0]]
+    found = smallest(lambda S: True, like, 0)
+    assert found.tolist() == [[0, 0, 0]]
     direction = torch.tensor([[0.5, 2.0], [-1.0, 0.1]])
     assert narrowed(direction, lambda u: bool(u[1, 0] != 0)).tolist() == [[0, 0], [1, 0]]
 

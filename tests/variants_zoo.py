@@ -212,7 +212,7 @@ class QueryForKey(Named):
 
 class TransposedKey(Named):
     def logits(self, S):
-        return (S @ self.W_Q) @ (S @ self.W_K.mT).mT / math.sqrt(self.d_k)
+        return (S @ self.W_Q) @ (S @ self.get_parameter("W_K").mT).mT / math.sqrt(self.d_k)
 
 
 class ManyHeadsTaken(Named):
@@ -225,7 +225,7 @@ class ManyHeadsTaken(Named):
 
 class DetachedQuery(Named):
     def logits(self, S):
-        return (S @ self.W_Q.detach()) @ (S @ self.W_K).mT / math.sqrt(self.d_k)
+        return (S @ self.get_parameter("W_Q").detach()) @ (S @ self.W_K).mT / math.sqrt(self.d_k)
 
 
 class LeaksByOne(Projections):

@@ -33,7 +33,7 @@ CLAIMS = (
         derivation="derivations/value_gradient.py",
     ),
     Claim(
-        key="scalar-output-gradient-blocks",
+        key="scalar-gradient-blocks",
         number="Eq. 9",
         kind="equation",
         locus="Section 4.1; Eq. 24 in Appendix A.3",

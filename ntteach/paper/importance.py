@@ -9,7 +9,7 @@ _EYE = [[1, 0], [0, 1]]
 
 CLAIMS = (
     Claim(
-        key="importance-is-element-specific",
+        key="importance-element-specific",
         number="Section 4.1",
         kind="sentence",
         locus=_AFTER_12,
@@ -41,7 +41,7 @@ CLAIMS = (
         found="It differs between elements: 1/4 and 2/9 for the elements 0 and 1.",
     ),
     Claim(
-        key="importance-is-one-scalar-per-element",
+        key="importance-one-per-element",
         number="Section 4.1",
         kind="sentence",
         locus=_AFTER_12,
@@ -60,7 +60,25 @@ CLAIMS = (
         ),
     ),
     Claim(
-        key="importance-is-nonnegative",
+        key="importance-per-feature-and-output",
+        number="Eq. 11",
+        kind="repair",
+        locus=_AFTER_12,
+        statement="There is one scalar for each element, key column and output column.",
+        encoded="omega_jci = sum_k A_jk K_ki (V_kc - f_jc), and the query gradient is "
+        "d_k^-1/2 S_ja omega_jci, for all L, d, d_k, v.",
+        checks=(
+            proved("query_gradient", "(11) covariance form, any v", block="W_Q"),
+            *closed_form("W_Q", "self"),
+        ),
+        expected=record("verified"),
+        found="`ntteach.importance` returns all of them, (L, v, d_k).",
+        requires=("self-attention",),
+        repairs="importance-one-per-element",
+        derivation="derivations/query_gradient.py",
+    ),
+    Claim(
+        key="importance-nonnegative",
         number="Section 4.1",
         kind="sentence",
         locus=_AFTER_12,
@@ -75,7 +93,7 @@ CLAIMS = (
         ),
     ),
     Claim(
-        key="importance-is-normalised",
+        key="importance-normalised",
         number="Section 4.1",
         kind="sentence",
         locus=_AFTER_12,
@@ -88,7 +106,26 @@ CLAIMS = (
         counterexample=case("replay_importance_is_normalised", S=[[0], [1]], **_ONES),
     ),
     Claim(
-        key="importance-grows-with-attention",
+        key="attention-weights-normalised",
+        number="Eq. 2",
+        kind="repair",
+        locus=_AFTER_12,
+        statement="What is positive and sums to one is the attention weights of a row, not the "
+        "scalars in the gradient.",
+        encoded="sum_k A_jk = 1 and A_jk >= 0 for every row j; no such law holds for columns.",
+        checks=(
+            proved("definition", "(2) weights of a row sum to one"),
+            searched("weights are normalised", "plain", "columns are normalised"),
+        ),
+        expected=record("verified"),
+        found="How much row j attends to element k is A_jk; it enters the gradient as the "
+        "distribution under which omega is a covariance.",
+        requires=("self-attention",),
+        repairs="importance-normalised",
+        derivation="derivations/definition.py",
+    ),
+    Claim(
+        key="importance-grows",
         number="Section 4.1",
         kind="sentence",
         locus=_AFTER_12,
@@ -101,7 +138,7 @@ CLAIMS = (
         counterexample=case("replay_importance_grows", S=[[0], [1]], **_ONES, sharpen=2),
     ),
     Claim(
-        key="importance-is-covariance",
+        key="importance-covariance",
         number="Eq. 11",
         kind="repair",
         locus=_AFTER_12,
@@ -114,11 +151,11 @@ CLAIMS = (
         expected=record("verified"),
         found="It measures how keys and values vary together where row j looks.",
         requires=("self-attention",),
-        repairs="importance-is-nonnegative",
+        repairs="importance-nonnegative",
         derivation="derivations/importance.py",
     ),
     Claim(
-        key="importance-vanishes-under-sharp-attention",
+        key="importance-vanishes",
         number="Eq. 11",
         kind="repair",
         locus=_AFTER_12,
@@ -129,10 +166,10 @@ CLAIMS = (
         checks=(searched("importance vanishes", "plain", "importance vanishes quadratically"),),
         expected=record("supported"),
         found="Selective attention has a small scalar, whatever it selects.",
-        repairs="importance-grows-with-attention",
+        repairs="importance-grows",
     ),
     Claim(
-        key="unit-importance-gives-linear-layer",
+        key="unit-importance-linear-layer",
         number="Section 4.1",
         kind="sentence",
         locus=_AFTER_12,
@@ -166,7 +203,7 @@ CLAIMS = (
         expected=record("verified"),
         found="True of the query block alone, and up to the factor.",
         requires=("query-gradient",),
-        repairs="unit-importance-gives-linear-layer",
+        repairs="unit-importance-linear-layer",
         derivation="derivations/linear_layer.py",
     ),
 )

@@ -9,7 +9,7 @@ _FOOTNOTE = "Section 4.1, footnote 5"
 
 CLAIMS = (
     Claim(
-        key="gradient-shape-is-free-of-length",
+        key="gradient-shape",
         number="Section 4.1",
         kind="sentence",
         locus=_LAST,
@@ -32,7 +32,7 @@ CLAIMS = (
         derivation="derivations/length_scaling.py",
     ),
     Claim(
-        key="repetition-leaves-average-gradient",
+        key="repetition-invariance",
         number="Section 4.1",
         kind="sentence",
         locus=_LAST,
@@ -50,7 +50,7 @@ CLAIMS = (
         derivation="derivations/length_scaling.py",
     ),
     Claim(
-        key="causal-repetition-leaves-average-gradient",
+        key="causal-repetition-invariance",
         number="Section 4.1",
         kind="sentence",
         locus=_LAST,
@@ -69,7 +69,25 @@ CLAIMS = (
         ),
     ),
     Claim(
-        key="longer-sequence-same-average-gradient",
+        key="repeated-mask-invariance",
+        number="Section 4.1",
+        kind="repair",
+        locus=_LAST,
+        statement="Repeating the sequence leaves the averaged gradient if the mask repeats as well.",
+        encoded="Copies u, u' and elements j, k: the pair takes part where (j, k) does in one copy. "
+        "For every mask weight m_jk; the search takes the causal mask of one copy.",
+        checks=(
+            proved("length_scaling", "sequence and mask repeated"),
+            searched("repetition, mask repeated", "causal repeats", "repetition"),
+        ),
+        expected=record("verified"),
+        found="Again it is the place of the mask that matters, not masking.",
+        requires=("masked-self-attention",),
+        repairs="causal-repetition-invariance",
+        derivation="derivations/length_scaling.py",
+    ),
+    Claim(
+        key="length-invariance",
         number="Section 4.1",
         kind="sentence",
         locus=_LAST,
@@ -82,7 +100,7 @@ CLAIMS = (
         counterexample=case("replay_longer_sequence", S=[[1]], **_ONES, more=[[2]]),
     ),
     Claim(
-        key="average-gradient-decays-with-length",
+        key="gradient-decay",
         number="Section 4.1",
         kind="repair",
         locus=_LAST,
@@ -94,10 +112,10 @@ CLAIMS = (
         ),
         expected=record("supported"),
         found="Averaging over the elements averages the gradient out, not the length.",
-        repairs="longer-sequence-same-average-gradient",
+        repairs="length-invariance",
     ),
     Claim(
-        key="padding-without-mask-changes-nothing",
+        key="padding-unmasked",
         number="Section 4.1",
         kind="sentence",
         locus=_FOOTNOTE,
@@ -110,7 +128,7 @@ CLAIMS = (
         counterexample=case("replay_unmasked_padding", S=[[1]], **_ONES, padding=1),
     ),
     Claim(
-        key="padding-with-mask-changes-nothing",
+        key="padding-masked",
         number="Section 4.1",
         kind="repair",
         locus=_FOOTNOTE,
@@ -123,11 +141,11 @@ CLAIMS = (
         expected=record("verified"),
         found="Padding needs its mask, and outputs at padded places have to be left out of means.",
         requires=("masked-self-attention",),
-        repairs="padding-without-mask-changes-nothing",
+        repairs="padding-unmasked",
         derivation="derivations/padding.py",
     ),
     Claim(
-        key="mean-over-unequal-lengths-is-one",
+        key="unequal-length-mean",
         number="Section 4.1",
         kind="sentence",
         locus=_FOOTNOTE,
@@ -139,5 +157,22 @@ CLAIMS = (
         found="They agree for equal lengths only; a user has to choose "
         "(`ntteach.average_loss(per=...)`).",
         counterexample=case("replay_both_means_agree", losses=[[1], [0, 0]]),
+    ),
+    Claim(
+        key="equal-length-mean",
+        number="Section 4.1",
+        kind="repair",
+        locus=_FOOTNOTE,
+        statement="For sequences of one length, the mean over sequences of their means is the mean "
+        "over all elements.",
+        encoded="For any number of sequences of any one length.",
+        checks=(
+            proved("training", "equal lengths"),
+            searched("both means agree, equal lengths", "equal losses", "first mean is all"),
+        ),
+        expected=record("verified"),
+        found="Eq. 6 needs no choice where lengths are equal, as the footnote assumes.",
+        repairs="unequal-length-mean",
+        derivation="derivations/training.py",
     ),
 )

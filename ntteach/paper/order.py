@@ -8,7 +8,7 @@ _AFTER_12 = "Section 4.1, paragraph on the order of the elements"
 
 CLAIMS = (
     Claim(
-        key="gradient-rows-follow-elements",
+        key="gradient-equivariance",
         number="Section 4.1",
         kind="sentence",
         locus=_AFTER_12,
@@ -27,7 +27,7 @@ CLAIMS = (
         derivation="derivations/equivariance.py",
     ),
     Claim(
-        key="causal-gradient-rows-follow-elements",
+        key="causal-gradient-equivariance",
         number="Section 4.1",
         kind="sentence",
         locus=_AFTER_12,
@@ -45,7 +45,7 @@ CLAIMS = (
         ),
     ),
     Claim(
-        key="moved-mask-gradient-rows-follow-elements",
+        key="moved-mask-equivariance",
         number="Section 4.1",
         kind="repair",
         locus=_AFTER_12,
@@ -62,11 +62,11 @@ CLAIMS = (
         expected=record("verified"),
         found="Holds: what breaks equivariance is the place of the mask, not masking.",
         requires=("masked-self-attention",),
-        repairs="causal-gradient-rows-follow-elements",
+        repairs="causal-gradient-equivariance",
         derivation="derivations/equivariance.py",
     ),
     Claim(
-        key="recurrent-gradient-depends-on-order",
+        key="recurrent-gradient-order",
         number="Section 4.1",
         kind="sentence",
         locus=_AFTER_12,
@@ -85,7 +85,7 @@ CLAIMS = (
         derivation="derivations/recurrent.py",
     ),
     Claim(
-        key="attention-is-permutation-invariant",
+        key="permutation-invariance",
         number="Section 4.1",
         kind="sentence",
         locus=_AFTER_12,
@@ -97,7 +97,7 @@ CLAIMS = (
         counterexample=case("replay_output_is_invariant", S=[[0], [1]], **_ONES, order=[1, 0]),
     ),
     Claim(
-        key="attention-is-permutation-equivariant",
+        key="permutation-equivariance",
         number="Section 4.1",
         kind="repair",
         locus=_AFTER_12,
@@ -110,11 +110,11 @@ CLAIMS = (
         expected=record("verified"),
         found="Holds.",
         requires=("self-attention",),
-        repairs="attention-is-permutation-invariant",
+        repairs="permutation-invariance",
         derivation="derivations/equivariance.py",
     ),
     Claim(
-        key="mean-readout-is-permutation-invariant",
+        key="mean-readout-invariance",
         number="Section 4.1",
         kind="repair",
         locus=_AFTER_12,
@@ -128,7 +128,7 @@ CLAIMS = (
         expected=record("verified"),
         found="Invariance needs a readout that does not see the order.",
         requires=("self-attention",),
-        repairs="attention-is-permutation-invariant",
+        repairs="permutation-invariance",
         derivation="derivations/equivariance.py",
     ),
 )

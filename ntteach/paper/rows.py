@@ -8,7 +8,7 @@ _EYE = [[1, 0], [0, 1]]
 
 CLAIMS = (
     Claim(
-        key="key-and-value-rows-are-like-query-rows",
+        key="key-value-rows-similar",
         number="Section 4.1",
         kind="sentence",
         locus="Section 4.1, after Eq. 12",
@@ -21,13 +21,13 @@ CLAIMS = (
         ),
         expected=record("refuted"),
         found="Those rows mix all elements. (They do follow the order of the elements, see "
-        "gradient-rows-follow-elements.)",
+        "gradient-equivariance.)",
         counterexample=case(
             "replay_rows_are_multiples", S=_EYE, W_Q=_EYE, W_K=_EYE, W_V=[[1], [0]]
         ),
     ),
     Claim(
-        key="key-and-value-rows-mix-elements",
+        key="key-value-rows-mix",
         number="Section 4.1",
         kind="repair",
         locus="Section 4.1, after Eq. 12",
@@ -45,35 +45,28 @@ CLAIMS = (
         expected=record("verified"),
         found="Attention enters the three blocks in three different ways.",
         requires=("self-attention",),
-        repairs="key-and-value-rows-are-like-query-rows",
+        repairs="key-value-rows-similar",
         derivation="derivations/key_gradient.py",
     ),
     Claim(
-        key="gradient-decomposes-by-element",
+        key="gradient-decomposes",
         number="Appendix A.3",
         kind="sentence",
         locus="Appendix A.3, paragraph after Eq. 55",
         statement="The gradient of a sequence decomposes into one part for each element.",
         encoded="The gradient of the averaged loss is the average over j of G_j df_j / dW, for all "
-        "L, d; given keys and values, part j sees the element j only.",
+        "L, d, and each df_j / dW is given by row j of the attention.",
         checks=(
             proved("training", "(6)-(7)"),
-            check(
-                "row j sees its own element and the context",
-                "symbolic",
-                "identities:row_sees_own_element",
-                derivation="cross_attention",
-                names=("(23) cross-attention",),
-            ),
             check("the sum of the parts against autograd", "autograd", "training:product"),
         ),
         expected=record("verified"),
-        found="Given keys and values, rows can be computed in parallel.",
-        requires=("self-attention", "cross-attention"),
-        derivation="derivations/cross_attention.py",
+        found="Rows can be computed in parallel, and are.",
+        requires=("self-attention",),
+        derivation="derivations/training.py",
     ),
     Claim(
-        key="gradient-rows-depend-on-own-element",
+        key="gradient-rows-independent",
         number="Appendix A.3",
         kind="sentence",
         locus="Appendix A.3, paragraph after Eq. 55",
@@ -87,7 +80,36 @@ CLAIMS = (
         ),
     ),
     Claim(
-        key="sequence-property-of-attention",
+        key="gradient-rows-given-context",
+        number="Appendix A.3",
+        kind="repair",
+        locus="Appendix A.3, paragraph after Eq. 55",
+        statement="Given the keys and values, the gradient of row j depends on its own element "
+        "only.",
+        encoded="Cross-attention with a fixed context: the closed forms of row j hold no other "
+        "row of S, for all sizes, and replacing another element leaves row j.",
+        checks=(
+            check(
+                "row j sees its own element and the context",
+                "symbolic",
+                "identities:row_sees_own_element",
+                derivation="cross_attention",
+                names=("(23) cross-attention",),
+            ),
+            check(
+                "other elements replaced, against autograd",
+                "autograd",
+                "contrasts:rows_given_context",
+            ),
+        ),
+        expected=record("verified"),
+        found="The elements are a batch for the queries; keys and values tie them together.",
+        requires=("cross-attention",),
+        repairs="gradient-rows-independent",
+        derivation="derivations/cross_attention.py",
+    ),
+    Claim(
+        key="sequence-property",
         number="Section 3",
         kind="sentence",
         locus="Section 3, notation; Eq. 6",
@@ -115,7 +137,7 @@ CLAIMS = (
         expected=record("verified"),
         found="One choice of readout; `ntteach.mean_readout`.",
         requires=("self-attention",),
-        repairs="sequence-property-of-attention",
+        repairs="sequence-property",
         derivation="derivations/equivariance.py",
     ),
 )

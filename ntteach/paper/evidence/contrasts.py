@@ -121,6 +121,37 @@ def readout_gradient(claim: Claim, setting: Setting) -> Evidence:
     )
 
 
+def rows_given_context(claim: Claim, setting: Setting) -> Evidence:
+    """Row 0 of the closed forms after all other elements changed, against autograd before.
+
+    The context is fixed. A pass guarantees equality to rounding in every block. The mutant lets
+    keys and values change along.
+    """
+
+    def first_row(blocks: dict[str, Tensor]) -> Tensor:
+        return torch.cat([blocks[name][:, 0].flatten() for name in sorted(blocks)])
+
+    def others_changed(case: AttentionCase) -> Tensor:
+        return torch.cat([case.S[:, :1], -2 * case.S[:, 1:]], 1)
+
+    def after(case: AttentionCase, *, own_context: bool = False) -> Tensor:
+        S = others_changed(case)
+        context = S if own_context else case.S
+        return first_row(gradients.attention_jacobian(case.params, S, context=context))
+
+    def reference(case: AttentionCase) -> tuple[Tensor, Tensor]:
+        value = first_row(oracles.jacobian(case.params, case.S, context=case.S))
+        return value, torch.full_like(value, 1e-12 * max(1.0, value.abs().max().item()))
+
+    return agree(
+        after,
+        reference,
+        random_cases("self", count=setting.scaled(8, 40), seed=setting.seed),
+        mutants={"keys and values change along": lambda case: after(case, own_context=True)},
+        scope="float64, the sequence as a fixed context, any v, L to 6, d to 5",
+    )
+
+
 def decay_with_length(claim: Claim, setting: Setting) -> Evidence:
     """The norm of the averaged gradient for independent elements, as sequences get longer.
 

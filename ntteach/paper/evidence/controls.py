@@ -13,16 +13,16 @@ _ONES = {"W_Q": [[1]], "W_K": [[1]], "W_V": [[1]]}
 _UNIT = {"S": [[1], [-1]], "W_Q": [["1/2"]], "W_K": [[1]]}  # both rows: omega = 8/9 W_V
 
 CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    "causal-gradient-rows-follow-elements": {
+    "causal-gradient-equivariance": {
         "nothing is reordered": {"S": [[1], [2]], **_ONES, "mask": "causal", "order": [0, 1]},
         "equal elements": {"S": [[2], [2]], **_ONES, "mask": "causal", "order": [1, 0]},
         "not an order": {"S": [[1], [2]], **_ONES, "mask": "causal", "order": [0, 0]},
     },
-    "attention-is-permutation-invariant": {
+    "permutation-invariance": {
         "nothing is reordered": {"S": [[0], [1]], **_ONES, "order": [0, 1]},
         "equal elements": {"S": [[1], [1]], **_ONES, "order": [1, 0]},
     },
-    "importance-is-one-scalar-per-element": {
+    "importance-one-per-element": {
         "one feature": {"S": [[0], [1]], **_ONES},
         "equal key columns": {
             "S": [[1, 0], [0, 1]],
@@ -31,16 +31,16 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "W_V": [[1], [0]],
         },
     },
-    "importance-is-nonnegative": {
+    "importance-nonnegative": {
         "values equal to keys": {"S": [[0], [1]], **_ONES},
         "two outputs": {"S": [[0], [1]], "W_Q": [[1]], "W_K": [[1]], "W_V": [[-1, 1]]},
     },
-    "importance-is-normalised": {"sums to one": {**_UNIT, "W_V": [["9/16"]]}},
-    "importance-grows-with-attention": {
+    "importance-normalised": {"sums to one": {**_UNIT, "W_V": [["9/16"]]}},
+    "importance-grows": {
         "it does grow here": {"S": [[0], [0], [0], [0], [1]], **_ONES, "sharpen": 2},
         "not sharpened": {"S": [[0], [1]], **_ONES, "sharpen": 1},
     },
-    "unit-importance-gives-linear-layer": {
+    "unit-importance-linear-layer": {
         "opposite elements": {**_UNIT, "W_V": [["9/8"]]},
         "omega is not one": {
             "S": [[1, 1], [-1, 1]],
@@ -49,7 +49,7 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "W_V": [[1], [0]],
         },
     },
-    "key-and-value-rows-are-like-query-rows": {
+    "key-value-rows-similar": {
         "one feature": {"S": [[2], [1]], **_ONES},
         "one element": {
             "S": [[1, 2]],
@@ -58,11 +58,11 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "W_V": [[1], [0]],
         },
     },
-    "gradient-rows-depend-on-own-element": {
+    "gradient-rows-independent": {
         "nothing changes": {"S": [[0], [1]], **_ONES, "changed": 1, "other": [1]},
         "no other element": {"S": [[1]], **_ONES, "changed": 0, "other": [2]},
     },
-    "causal-repetition-leaves-average-gradient": {
+    "causal-repetition-invariance": {
         "one element": {
             "S": [[1]],
             **_ONES,
@@ -72,15 +72,15 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         },
         "without the mask": {"S": [[0], [1]], **_ONES, "repeats": 2, "output_grad": [[1], [1]]},
     },
-    "longer-sequence-same-average-gradient": {
+    "length-invariance": {
         "the same element again": {"S": [[1]], **_ONES, "more": [[1]]},
         "nothing appended": {"S": [[1]], **_ONES, "more": []},
     },
-    "padding-without-mask-changes-nothing": {
+    "padding-unmasked": {
         "zero elements only": {"S": [[0]], **_ONES, "padding": 1},
         "no padding": {"S": [[1]], **_ONES, "padding": 0},
     },
-    "mean-over-unequal-lengths-is-one": {
+    "unequal-length-mean": {
         "equal lengths": {"losses": [[1, 3], [0, 2]]},
         "equal losses": {"losses": [[1], [1, 1]]},
     },

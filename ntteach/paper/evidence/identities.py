@@ -36,9 +36,10 @@ def proved(
 ) -> Evidence:
     """Bring identities to zero for symbolic L, d, d_k, v (and M, H, r where they occur).
 
-    A pass guarantees the identities for all sizes. Both sides are also put in numbers: at one
-    exact small case, where every mutant (one occurrence of one symbol doubled) has to differ; and,
-    with `block`, at random numbers against autograd, so that an identity cannot be a tautology.
+    A pass guarantees the identities for all sizes. Both sides are also put in numbers: at exact
+    small cases, where they have to be equal and every mutant (one occurrence of one symbol doubled)
+    has to differ; and, with `block`, at random numbers against autograd, so that an identity cannot
+    be a tautology. One mutant of each identity is put to the proof as well, which has to fail.
     It cannot see a mistake in Eq. 2 itself, or one shared with SymPy's differentiation.
 
     Args:
@@ -47,28 +48,24 @@ def proved(
         derivation: the script in `derivations/`.
         names: the identities, by the beginnings of their names; each must find at least one.
         block: the parameter that the left sides are derivatives by.
-        form: the variant of attention: scalar, self, causal, masked, cross, multi-head, projected.
+        form: the variant of attention: scalar, self, causal, masked, cross, multi-head, projected,
+            or "causal, weighted".
     """
     chosen = select(derivation, names)
     failing = [name for name, _, _ in chosen if not _is_zero(derivation, name)]
+    unequal = [name for name, _, _ in chosen if not _is_equal_in_numbers(derivation, name)]
+    wrong = [f"not brought to zero: {'; '.join(failing)}"] if failing else []
+    wrong += [f"unequal at an exact case: {'; '.join(unequal)}"] if unequal else []
     margin = None
     if block is not None:
         margin = max(oracle_margin(one, block, form, setting.seed) for one in chosen)
-    off_oracle = margin is not None and margin > 1
-    if failing or off_oracle:
-        detail = (
-            f"not brought to zero: {'; '.join(failing)}"
-            if failing
-            else f"differs from autograd by {margin:.3g} times the bound"
-        )
-    else:
-        detail = "; ".join(name for name, _, _ in chosen)
+        wrong += [f"differs from autograd by {margin:.3g} times the bound"] if margin > 1 else []
     return Evidence(
-        Outcome.REFUTES if failing or off_oracle else Outcome.SUPPORTS,
+        Outcome.REFUTES if wrong else Outcome.SUPPORTS,
         "symbolic sizes, derivations/" + derivation + ".py",
         len(chosen),
         margin,
-        detail,
+        "; ".join(wrong or [name for name, _, _ in chosen]),
         tuple(mutant for name, _, _ in chosen for mutant in _mutants(derivation, name)),
     )
 
@@ -92,6 +89,13 @@ def _is_zero(derivation: str, name: str) -> bool:
 
 
 @cache
+def _is_equal_in_numbers(derivation: str, name: str) -> bool:
+    _, lhs, rhs = _identity(derivation, name)
+    case = symbols.small_case(lhs, rhs)
+    return not _differ(symbols.evaluate(lhs, *case), symbols.evaluate(rhs, *case))
+
+
+@cache
 def _mutants(derivation: str, name: str) -> tuple[Mutant, ...]:
     """One occurrence of one symbol doubled, told from the truth at an exact case."""
     _, lhs, rhs = _identity(derivation, name)
@@ -111,12 +115,15 @@ def _mutants(derivation: str, name: str) -> tuple[Mutant, ...]:
         }
         if not surviving:
             break
-    return tuple(
-        Mutant(f"{name}: {label}", label not in surviving)
-        for label in mutants
-        # what is zero under every attention stays so under another
-        if not (zero and "in an exponent" in label)
+    # what is zero under every attention stays so under another
+    labels = [label for label in mutants if not (zero and "in an exponent" in label)]
+    in_numbers = (Mutant(f"{name}: {label}", label not in surviving) for label in labels)
+    # a proof that went through for a false identity would go through for any
+    in_symbols = (
+        Mutant(f"{name}: {label}, put to the proof", not symbols.is_zero(other, mutants[label]))
+        for label in labels[-1:]
     )
+    return (*in_numbers, *in_symbols)
 
 
 def _differ(one: Expr, other: Expr) -> bool:
@@ -177,6 +184,7 @@ def _numbers(block: str, form: str, seed: int) -> tuple[dict[str, Any], Tensor, 
     if form in ("masked", "causal, weighted"):
         weights = torch.rand(n["L"], n["L"], generator=g, dtype=torch.float64)
         weights[0, 1] = 0.0  # one pair takes no part
+        weights = weights.tril() if form == "causal, weighted" else weights
         # a mask that is added to the logits is the logarithm of a weight
         mask = weights.log()
     values: dict[str, Any] = {"S": S.tolist()}

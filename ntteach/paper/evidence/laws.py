@@ -268,6 +268,23 @@ def _tiny(x: Any) -> float:
     return 1e-9 if isinstance(x, float) else 0
 
 
+def weights_are_normalised(
+    given: Given, arithmetic: Arithmetic, *, columns: bool = False
+) -> Finding:
+    """Attention weights are positive and sum to one in each row; with `columns`, which is false,
+    in each column.
+    """
+    p = read(given, arithmetic)
+    A = weights(p)
+    totals = A.sum(0 if columns else 1)
+    return Finding(
+        regular(p),
+        f"{'columns' if columns else 'rows'} of A sum to one, and no weight is negative",
+        f"sums {show(totals)}",
+        bool((A >= 0).all()) and arithmetic.same(totals, totals * 0 + arithmetic.number("1")),
+    )
+
+
 # --- rows ----------------------------------------------------------------------------------------
 
 
@@ -370,22 +387,25 @@ def rows_depend_on_own_element_only(given: Given, arithmetic: Arithmetic) -> Fin
 
 
 def repetition_leaves_the_average(
-    given: Given, arithmetic: Arithmetic, *, summed: bool = False
+    given: Given,
+    arithmetic: Arithmetic,
+    *,
+    summed: bool = False,
+    repeat_mask: bool = False,
 ) -> Finding:
     """Repeating the sequence r times leaves the average over its elements of the gradient.
 
     The loss gradient of each output is given for one copy and repeats with it. A mask "causal"
-    is the causal mask of the longer sequence. With `summed` the sum over elements is claimed to
-    stay, which is false.
+    is the causal mask of the longer sequence, or with `repeat_mask` that of one copy, for every
+    pair of copies. With `summed` the sum over elements is claimed to stay, which is false.
     """
     p = read(given, arithmetic)
     r = given["repeats"]
     G = np.array([[arithmetic.number(str(x)) for x in row] for row in given["output_grad"]])
-    longer = replace(
-        p,
-        S=np.concatenate([p.S] * r),
-        mask=None if p.mask is None else causal(r * p.length),
-    )
+    mask = p.mask
+    if mask is not None:
+        mask = np.tile(mask, (r, r)) if repeat_mask else causal(r * p.length)
+    longer = replace(p, S=np.concatenate([p.S] * r), mask=mask)
     before, after = average_gradient(p, G), average_gradient(longer, np.concatenate([G] * r))
     if summed:
         after = {name: r * block for name, block in after.items()}
@@ -433,20 +453,28 @@ def padding_changes_nothing(given: Given, arithmetic: Arithmetic, *, masked: boo
     )
 
 
-def both_means_agree(given: Given, arithmetic: Arithmetic) -> Finding:
+def both_means_agree(
+    given: Given, arithmetic: Arithmetic, *, equal_lengths: bool = False, first: bool = False
+) -> Finding:
     """For sequences of different length, Eq. 6's average has one reading.
 
-    `given["losses"]` holds the losses of the elements, one list per sequence.
+    `given["losses"]` holds the losses of the elements, one list per sequence. With
+    `equal_lengths` that is a hypothesis; with `first` the mean of the first sequence is claimed
+    to be the mean of all, which is false.
     """
     losses = [[arithmetic.number(str(x)) for x in row] for row in given["losses"]]
-    per_sequence = sum(sum(row) / len(row) for row in losses) / len(losses)
+    sequences = losses[:1] if first else losses
+    per_sequence = sum(sum(row) / len(row) for row in sequences) / len(sequences)
     per_token = sum(map(sum, losses)) / sum(map(len, losses))
     lengths = [len(row) for row in losses]
+    hypotheses = [
+        Hypothesis("every sequence has an element", str(lengths), min(lengths) >= 1),
+        Hypothesis("two sequences or more", str(len(losses)), len(losses) >= 2),
+    ]
+    if equal_lengths:
+        hypotheses.append(Hypothesis("equal lengths", str(lengths), len(set(lengths)) == 1))
     return Finding(
-        (
-            Hypothesis("every sequence has an element", str(lengths), min(lengths) >= 1),
-            Hypothesis("two sequences or more", str(len(losses)), len(losses) >= 2),
-        ),
+        tuple(hypotheses),
         "the mean per sequence is the mean per token",
         f"{show(per_sequence)} per sequence, {show(per_token)} per token",
         arithmetic.same(np.array([per_sequence]), np.array([per_token])),

@@ -78,6 +78,12 @@ _LOSSES = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=3), min_size
     lambda losses: {"losses": losses}
 )
 
+_EQUAL_LOSSES = st.integers(1, 3).flatmap(
+    lambda L: st.lists(
+        st.lists(st.integers(0, 3), min_size=L, max_size=L), min_size=2, max_size=3
+    ).map(lambda losses: {"losses": losses})
+)
+
 DOMAINS: dict[str, tuple[list[SearchStrategy[dict[str, Any]]], str]] = {
     "plain": (ladder(), "v = 1"),
     "two columns": (ladder(v=2), "v to 2"),
@@ -95,6 +101,7 @@ DOMAINS: dict[str, tuple[list[SearchStrategy[dict[str, Any]]], str]] = {
     "more": (ladder(v=2, extra=_more), "v to 2, 1 or 2 elements appended"),
     "padding": (ladder(v=2, extra=_padding), "v to 2, 1 or 2 zero elements appended"),
     "sharpen": (ladder(extra=_sharpen), "v = 1, W_Q times 2 to 4"),
+    "equal losses": ([_EQUAL_LOSSES], "2 or 3 sequences of 1 to 3 losses, all of one length"),
     "losses": ([_LOSSES], "2 or 3 sequences of 1 to 3 losses"),
 }
 
@@ -104,6 +111,7 @@ LAWS: dict[str, Law] = {
     "output is invariant": laws.output_is_invariant,
     "output is equivariant": laws.output_is_equivariant,
     "readout is invariant": laws.readout_is_invariant,
+    "weights are normalised": laws.weights_are_normalised,
     "importance is nonnegative": laws.importance_is_nonnegative,
     "importance is normalised": laws.importance_is_normalised,
     "one value per element": laws.importance_has_one_value_per_element,
@@ -112,6 +120,8 @@ LAWS: dict[str, Law] = {
     "importance vanishes": laws.importance_vanishes_when_sharp,
     # false neighbours of true laws, for mutants
     "rows stay": partial(laws.gradient_rows_follow, stay=True),
+    "columns are normalised": partial(laws.weights_are_normalised, columns=True),
+    "first mean is all": partial(laws.both_means_agree, equal_lengths=True, first=True),
     "sum stays": partial(laws.repetition_leaves_the_average, summed=True),
     "importance vanishes quadratically": partial(laws.importance_vanishes_when_sharp, power=2),
     "unit importance, all blocks": laws.unit_importance_gives_a_linear_layer,
@@ -121,10 +131,12 @@ LAWS: dict[str, Law] = {
     "rows hold their own element": partial(laws.rows_mix_elements, own_only=True),
     "rows depend on own element": laws.rows_depend_on_own_element_only,
     "repetition": laws.repetition_leaves_the_average,
+    "repetition, mask repeated": partial(laws.repetition_leaves_the_average, repeat_mask=True),
     "longer sequence": laws.longer_sequence_same_average,
     "padding, masked": partial(laws.padding_changes_nothing, masked=True),
     "padding, unmasked": partial(laws.padding_changes_nothing, masked=False),
     "both means agree": laws.both_means_agree,
+    "both means agree, equal lengths": partial(laws.both_means_agree, equal_lengths=True),
     "means lie between the extremes": laws.means_lie_between_the_extremes,
 }
 
