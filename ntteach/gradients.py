@@ -320,7 +320,7 @@ def _factors(p: Problem, w: Forward, R: Tensor) -> Iterator[tuple[str, Tensor, T
 
 
 def _norms(p: Problem, R: Tensor) -> Tensor:
-    # gradients that share X stand side by side, X^T [Y_1, Y_2, ...]: one Gram matrix of X serves all
+    # gradients that share X stand side by side, X^T [Y_1, Y_2, ...]: one Gram matrix of X
     shared: dict[int, tuple[Tensor, list[Tensor]]] = {}
     for _, X, Y in _factors(p, forward(p), R):
         shared.setdefault(id(X), (X, []))[1].append(Y)

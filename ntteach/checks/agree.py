@@ -76,6 +76,8 @@ def worst_margin(
 
 
 def _margin(found: Tensor, value: Tensor, bound: Tensor) -> float:
+    if not (bound.isfinite() & (bound >= 0)).all():
+        raise ValueError("a bound on an error is a finite number of at least 0")
     if not value.numel():
         return 0.0
     ratio = (found - value).abs() / bound

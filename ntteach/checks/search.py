@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis.errors import NoSuchExample
@@ -13,10 +13,11 @@ from hypothesis.strategies import SearchStrategy
 from ntteach.claims import Counterexample, Evidence, Mutant, Outcome
 
 Case = TypeVar("Case")
+Law: TypeAlias = Callable[[Case], bool | None]
 
 
 def smallest_violation(
-    law: Callable[[Case], bool],
+    law: Law[Case],
     domain: Sequence[SearchStrategy[Case]],
     *,
     examples: int,
@@ -24,6 +25,7 @@ def smallest_violation(
 ) -> Case | None:
     """The smallest case found that breaks the law, or None; the same for the same seed.
 
+    A law is True where it holds, False where it is broken, None where a hypothesis is not met.
     The domain is a ladder of strategies, smallest shapes first: shrinking makes entries small,
     but does not change the shape of a matrix. Each rung gets its share of the examples.
     """
@@ -35,7 +37,7 @@ def smallest_violation(
 
 
 def _smallest(
-    law: Callable[[Case], bool], domain: SearchStrategy[Case], examples: int, seed: int
+    law: Law[Case], domain: SearchStrategy[Case], examples: int, seed: int
 ) -> Case | None:
     quiet = settings(
         max_examples=examples,
@@ -45,16 +47,34 @@ def _smallest(
         phases=(Phase.generate, Phase.shrink),
     )
     try:
-        return find(domain, lambda case: not law(case), settings=quiet, random=random.Random(seed))
+        return find(
+            domain, lambda case: law(case) is False, settings=quiet, random=random.Random(seed)
+        )
     except NoSuchExample:
         return None
 
 
+class _Counted(Generic[Case]):
+    """A law that counts the cases it was asked about, and those that met its hypotheses."""
+
+    def __init__(self, law: Law[Case]) -> None:
+        self.law, self.drawn, self.cases = law, 0, 0
+
+    def __call__(self, case: Case) -> bool | None:
+        answer = self.law(case)
+        self.drawn += 1
+        self.cases += answer is not None
+        return answer
+
+    def nothing(self) -> str:
+        return f"no counterexample among {self.cases} cases ({self.drawn} drawn)"
+
+
 def holds(
-    law: Callable[[Case], bool],
+    law: Law[Case],
     domain: Sequence[SearchStrategy[Case]],
     *,
-    mutants: Mapping[str, Callable[[Case], bool]],
+    mutants: Mapping[str, Law[Case]],
     examples: int,
     seed: int,
     scope: str,
@@ -62,11 +82,12 @@ def holds(
 ) -> Evidence:
     """Look for a case that breaks a law that is claimed to hold.
 
-    A pass guarantees that none of the examples drawn breaks it, and that the same search finds a
-    case against every mutant of the law. It cannot see cases that were not drawn.
+    A pass guarantees that none of the cases drawn breaks it, and that the same search finds a
+    case against every mutant of the law. It cannot see cases that were not drawn. The cases
+    counted are those that meet the law's hypotheses.
 
     Args:
-        law: True where the law holds.
+        law: True where the law holds, None where a hypothesis of it is not met.
         domain: strategies that draw cases, smallest shapes first.
         mutants: laws with one planted error, for which a case must be found.
         examples: how many cases to draw.
@@ -74,7 +95,8 @@ def holds(
         scope: the domain in words.
         describe: a case in words.
     """
-    found = smallest_violation(law, domain, examples=examples, seed=seed)
+    counted = _Counted(law)
+    found = smallest_violation(counted, domain, examples=examples, seed=seed)
     planted = tuple(
         Mutant(
             name,
@@ -83,17 +105,18 @@ def holds(
         for name, mutant in mutants.items()
     )
     if found is None:
-        detail = f"no counterexample among {examples} drawn cases"
-        return Evidence(Outcome.SUPPORTS, scope, examples, detail=detail, mutants=planted)
+        return Evidence(
+            Outcome.SUPPORTS, scope, counted.cases, detail=counted.nothing(), mutants=planted
+        )
     detail = f"smallest case found: {describe(found)}"
-    return Evidence(Outcome.REFUTES, scope, examples, detail=detail, mutants=planted)
+    return Evidence(Outcome.REFUTES, scope, counted.cases, detail=detail, mutants=planted)
 
 
 def breaks(
-    law: Callable[[Case], bool],
+    law: Law[Case],
     domain: Sequence[SearchStrategy[Case]],
     *,
-    controls: Mapping[str, Callable[[Case], bool]],
+    controls: Mapping[str, Law[Case]],
     counterexample: Callable[[Case], Counterexample],
     examples: int,
     seed: int,
@@ -107,7 +130,7 @@ def breaks(
     must find nothing.
 
     Args:
-        law: True where the claim holds.
+        law: True where the claim holds, None where a hypothesis of it is not met.
         domain: strategies that draw cases, smallest shapes first.
         controls: true laws on the same domain.
         counterexample: turns the case found into data that can be replayed.
@@ -123,14 +146,16 @@ def breaks(
         )
         for name, control in controls.items()
     )
-    found = smallest_violation(law, domain, examples=examples, seed=seed)
+    counted = _Counted(law)
+    found = smallest_violation(counted, domain, examples=examples, seed=seed)
     if found is None:
-        detail = f"no counterexample among {examples} drawn cases"
-        return Evidence(Outcome.SUPPORTS, scope, examples, detail=detail, mutants=planted)
+        return Evidence(
+            Outcome.SUPPORTS, scope, counted.cases, detail=counted.nothing(), mutants=planted
+        )
     return Evidence(
         Outcome.REFUTES,
         scope,
-        examples,
+        counted.cases,
         detail=f"smallest case found: {describe(found)}",
         mutants=planted,
         counterexample=counterexample(found),

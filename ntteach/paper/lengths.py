@@ -73,8 +73,8 @@ CLAIMS = (
         number="Section 4.1",
         kind="repair",
         locus=_LAST,
-        statement="Repeating the sequence leaves the averaged gradient if the mask repeats as well.",
-        encoded="Copies u, u' and elements j, k: the pair takes part where (j, k) does in one copy. "
+        statement="Repeating the sequence leaves the averaged gradient if the mask repeats too.",
+        encoded="Elements j, k of any two copies: the pair takes part where it does in one copy. "
         "For every mask weight m_jk; the search takes the causal mask of one copy.",
         checks=(
             proved("length_scaling", "sequence and mask repeated"),

@@ -164,7 +164,10 @@ Law = Callable[[Mapping[str, Any], Arithmetic], Finding]
 def replayed(law: Law, given: Mapping[str, Any]) -> Replay:
     """The law on one case in exact arithmetic."""
     finding = law(given, EXACT)
-    return Replay(EXACT.name, finding.hypotheses, finding.claimed, finding.found, not finding.holds)
+    units = ", W_Q in units of sqrt(d) log 2" if "W_Q" in given else ""
+    return Replay(
+        EXACT.name + units, finding.hypotheses, finding.claimed, finding.found, not finding.holds
+    )
 
 
 def regular(p: Problem) -> tuple[Hypothesis, ...]:
@@ -223,7 +226,7 @@ def _float_same(x: Array, y: Array) -> bool:
 
 
 EXACT = Arithmetic(
-    "exact rational arithmetic (times powers of sqrt(d))",
+    "exact arithmetic",
     sympy.Rational,
     _exact_exp,
     sympy.sqrt,

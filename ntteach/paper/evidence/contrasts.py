@@ -81,7 +81,9 @@ def linear_layer(claim: Claim, setting: Setting) -> Evidence:
     return agree(
         unit,
         reference,
-        random_cases("scalar", count=setting.scaled(8, 40), seed=setting.seed),
+        random_cases(
+            "scalar", count=setting.scaled(8, 40), seed=setting.seed, device=setting.device
+        ),
         mutants={
             "without the factor": lambda c: unit(c) * c.params["W_Q"].shape[1] ** 0.5,
             "elements reversed": lambda c: unit(c).flip(1),
@@ -112,7 +114,7 @@ def readout_gradient(claim: Claim, setting: Setting) -> Evidence:
     return agree(
         mean_rows,
         reference,
-        random_cases("self", count=setting.scaled(8, 40), seed=setting.seed),
+        random_cases("self", count=setting.scaled(8, 40), seed=setting.seed, device=setting.device),
         mutants={
             "sign flipped": lambda case: -mean_rows(case),
             "sum of the rows": lambda case: mean_rows(case) * case.S.shape[1],
@@ -146,7 +148,7 @@ def rows_given_context(claim: Claim, setting: Setting) -> Evidence:
     return agree(
         after,
         reference,
-        random_cases("self", count=setting.scaled(8, 40), seed=setting.seed),
+        random_cases("self", count=setting.scaled(8, 40), seed=setting.seed, device=setting.device),
         mutants={"keys and values change along": lambda case: after(case, own_context=True)},
         scope="float64, the sequence as a fixed context, any v, L to 6, d to 5",
     )

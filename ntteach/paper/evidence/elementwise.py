@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,8 @@ def exact_entries(
     """
     formula = FORMULAS[block]
     shapes = [(1, 1), (2, 1), (2, 2), (3, 2)]
-    cases = [_case(L, d, setting.seed + n, mask) for n, (L, d) in enumerate(shapes)]
-    truths = [jacobian(p)[block] for p in cases]
+    known = [_case(L, d, setting.seed + n, mask) for n, (L, d) in enumerate(shapes)]
+    cases, truths = [p for p, _ in known], [truth[block] for _, truth in known]
 
     def equal(candidate: Formula) -> bool:
         return all(_same(p, candidate(p), truth) for p, truth in zip(cases, truths, strict=True))
@@ -80,7 +81,9 @@ def exact_entries(
     )
 
 
-def _case(L: int, d: int, seed: int, mask: str | None) -> Problem:
+@cache
+def _case(L: int, d: int, seed: int, mask: str | None) -> tuple[Problem, dict[str, Array]]:
+    """A problem with small whole entries and its gradient by SymPy, the same for all blocks."""
     draw = random.Random(seed)
 
     def matrix(rows: int, columns: int) -> list[list[str]]:
@@ -93,7 +96,8 @@ def _case(L: int, d: int, seed: int, mask: str | None) -> Problem:
         "W_V": matrix(d, 1),
         "mask": mask,
     }
-    return read(given, EXACT)
+    p = read(given, EXACT)
+    return p, jacobian(p)
 
 
 def _unmasked(p: Problem) -> Problem:

@@ -51,7 +51,9 @@ def autograd(claim: Claim, setting: Setting, *, block: str, form: str) -> Eviden
     """
     cases = _cases(form, setting)
     if setting.profile == "full":
-        cases += random_cases(form, count=4, seed=setting.seed + 1, largest=LARGE)
+        cases += random_cases(
+            form, count=4, seed=setting.seed + 1, largest=LARGE, device=setting.device
+        )
 
     def reference(case: AttentionCase) -> tuple[Tensor, Tensor]:
         reverse = oracles.jacobian(case.params, case.S, **case.arguments)[block]
@@ -76,7 +78,9 @@ def finite_difference(claim: Claim, setting: Setting, *, block: str, form: str) 
     A pass guarantees agreement within the differences' own error bound, which holds the step's
     truncation and rounding. It cannot see errors below about 1e-8.
     """
-    cases = random_cases(form, count=setting.scaled(4, 12), seed=setting.seed + 2)
+    cases = random_cases(
+        form, count=setting.scaled(4, 12), seed=setting.seed + 2, device=setting.device
+    )
     cases = [_one_sequence(case) for case in cases]
 
     def reference(case: AttentionCase) -> tuple[Tensor, Tensor]:

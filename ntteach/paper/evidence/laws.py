@@ -238,7 +238,7 @@ def unit_importance_gives_a_linear_layer(
     found = "every row is"
     if wrong:
         found = (
-            f"rows of the {wrong[0]} block are {show(rows[wrong[0]][..., 0])}, "
+            f"rows of the {wrong[-1]} block are {show(rows[wrong[-1]][..., 0])}, "
             f"the elements {show(p.S)}"
         )
     return Finding(

@@ -236,8 +236,12 @@ def search_finds(
     )
 
 
-def _float(law: Law) -> Callable[[Given], bool]:
-    return lambda given: not law(given, FLOATS).violated
+def _float(law: Law) -> Callable[[Given], bool | None]:
+    def judged(given: Given) -> bool | None:
+        finding = law(given, FLOATS)
+        return finding.holds if all(h.met for h in finding.hypotheses) else None
+
+    return judged
 
 
 def _scope(words: str) -> str:

@@ -166,7 +166,7 @@ def flow_limit(claim: Claim, setting: Setting) -> Evidence:
     A pass guarantees a fitted order of accuracy of one, with its interval, on one problem per
     seed. It cannot see problems whose flow leaves every bounded set.
     """
-    problem = random_cases("scalar", count=5, seed=setting.seed)[4]
+    problem = random_cases("scalar", count=5, seed=setting.seed, device=setting.device)[4]
     case = Case(problem, "squared", setting.seed + 1)
     time = 1.0
 
