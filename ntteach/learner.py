@@ -291,8 +291,10 @@ def _check_shapes(tensors: Mapping[str, Tensor]) -> None:
             f"context is (M, d_c) or (N, M, d_c) with the N of S, "
             f"got {tuple(C.shape)} for S {tuple(S.shape)}"
         )
-    if S.shape[-2] < 1 or C.shape[-2] < 1:
-        raise ValueError(f"sequences have at least one element, got {tuple(S.shape)}")
+    for name in ("S", "context"):
+        if tensors[name].shape[-2] < 1:
+            given = tuple(tensors[name].shape)
+            raise ValueError(f"sequences have at least one element, got {name} {given}")
     for name in tensors.keys() - {"S", "context"}:
         if tensors[name].ndim != 2:
             raise ValueError(f"{name} is a matrix, got shape {tuple(tensors[name].shape)}")

@@ -185,6 +185,7 @@ class Check:
         arguments: keyword arguments for the function.
         of: "statement", or "proof" for a step of the paper's own argument.
         profiles: the profiles that run it; elsewhere its outcome is "not run".
+        shares: checks with the same word run in one process, as they share work.
     """
 
     name: str
@@ -194,6 +195,7 @@ class Check:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     of: str = "statement"
     profiles: tuple[str, ...] = PROFILES
+    shares: str | None = None
 
     def __post_init__(self) -> None:
         if self.witness not in WITNESSES:

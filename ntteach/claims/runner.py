@@ -166,20 +166,34 @@ def _execute_all(
     # "spawn": a fork of a process whose libraries already run threads may hang.
     spawn = get_context("spawn")
     with ProcessPoolExecutor(min(jobs, len(todo)), spawn, _die_when_interrupted) as pool:
-        futures = {pool.submit(execute, *item, setting): item for item in todo}
+        futures = {pool.submit(_execute_group, group, setting): group for group in _groups(todo)}
         try:
             for future in as_completed(futures):
-                claim, check = futures[future]
+                group = futures[future]
                 try:
-                    result = future.result()
+                    results = future.result()
                 except Exception as error:  # the worker died, or its evidence cannot travel
                     detail = f"no answer from its process: {type(error).__name__}: {error}"
-                    result = CheckResult(check, Outcome.ERROR, detail=" ".join(detail.split()))
-                note(claim, check, result)
+                    broken = " ".join(detail.split())
+                    results = [CheckResult(c, Outcome.ERROR, detail=broken) for _, c in group]
+                for (claim, check), result in zip(group, results, strict=True):
+                    note(claim, check, result)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # else leaving runs all that is left
             raise
     return judged
+
+
+def _groups(todo: list[tuple[Claim, Check]]) -> list[list[tuple[Claim, Check]]]:
+    """Checks that share work stay together, in one process; the large groups come first."""
+    groups: dict[object, list[tuple[Claim, Check]]] = {}
+    for claim, check in todo:
+        groups.setdefault(check.shares or (claim.key, check.name), []).append((claim, check))
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def _execute_group(group: list[tuple[Claim, Check]], setting: Setting) -> list[CheckResult]:
+    return [execute(claim, check, setting) for claim, check in group]
 
 
 def _die_when_interrupted() -> None:

@@ -30,10 +30,11 @@ def check(
     *,
     of: str = "statement",
     profiles: tuple[str, ...] = PROFILES,
+    shares: str | None = None,
     **arguments: Any,
 ) -> Check:
     """A check whose function is `run`, "module:function" within `ntteach.paper.evidence`."""
-    return Check(name, witness, _EVIDENCE + run, covers, arguments, of, profiles)
+    return Check(name, witness, _EVIDENCE + run, covers, arguments, of, profiles, shares)
 
 
 def proved(
@@ -49,10 +50,24 @@ def proved(
         "symbolic",
         "identities:proved",
         covers,
+        shares=f"derivations/{derivation}.py",
         derivation=derivation,
         names=names,
         block=block,
         form=form,
+    )
+
+
+def exact_entries(block: str, covers: tuple[str, ...] = (), *, mask: str | None = None) -> Check:
+    """A block on small matrices in exact arithmetic, against SymPy's derivative by elements."""
+    return check(
+        f"entries of {block} on small matrices, exactly",
+        "elementwise",
+        "elementwise:exact_entries",
+        covers,
+        shares=f"small matrices, mask {mask}",
+        block=block,
+        mask=mask,
     )
 
 

@@ -1,7 +1,7 @@
 """Section 4.1: the gradient by the key matrix (Eq. 12) and its derivation (Eqs. 44-55)."""
 
 from ntteach.claims.model import Claim, record
-from ntteach.paper.declare import check, closed_form, equations, proved
+from ntteach.paper.declare import closed_form, equations, exact_entries, proved
 
 _STATED, _DERIVED = equations("12"), equations("44-55")
 
@@ -42,13 +42,7 @@ CLAIMS = (
                 form="scalar",
             ),
             *closed_form("W_K", "scalar", _STATED),
-            check(
-                "entries on small matrices, exactly",
-                "elementwise",
-                "elementwise:exact_entries",
-                _STATED,
-                block="W_K",
-            ),
+            exact_entries("W_K", _STATED),
         ),
         expected=record("verified", "verified"),
         found="Holds; the combination is the covariance of the elements with the values under row "

@@ -1,7 +1,7 @@
 """Section 4.1: the gradient by the query matrix (Eq. 11) and its derivation (Eqs. 29-43)."""
 
 from ntteach.claims.model import Claim, record
-from ntteach.paper.declare import check, closed_form, equations, proved
+from ntteach.paper.declare import closed_form, equations, exact_entries, proved
 
 _STATED, _DERIVED = equations("11"), equations("29-43")
 
@@ -44,13 +44,7 @@ CLAIMS = (
                 form="scalar",
             ),
             *closed_form("W_Q", "scalar", _STATED),
-            check(
-                "entries on small matrices, exactly",
-                "elementwise",
-                "elementwise:exact_entries",
-                _STATED,
-                block="W_Q",
-            ),
+            exact_entries("W_Q", _STATED),
         ),
         expected=record("verified", "verified"),
         found="Holds; omega_j^(i) is the covariance of key column i and the values under row j of "

@@ -1,7 +1,7 @@
 """Section 4.1: the gradient by the value matrix (Eq. 10) and its derivation (Eqs. 25-28)."""
 
 from ntteach.claims.model import Claim, record
-from ntteach.paper.declare import check, closed_form, equations, proved
+from ntteach.paper.declare import closed_form, equations, exact_entries, proved
 
 _STATED, _DERIVED = equations("10"), equations("25-28")
 
@@ -36,13 +36,7 @@ CLAIMS = (
         checks=(
             proved("value_gradient", "(26)-(28), (10)", covers=_STATED, block="W_V", form="scalar"),
             *closed_form("W_V", "scalar", _STATED),
-            check(
-                "entries on small matrices, exactly",
-                "elementwise",
-                "elementwise:exact_entries",
-                _STATED,
-                block="W_V",
-            ),
+            exact_entries("W_V", _STATED),
         ),
         expected=record("verified", "verified"),
         found="Holds, in both forms.",

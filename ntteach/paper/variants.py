@@ -1,7 +1,7 @@
 """Appendix A.3: masked, cross- and multi-head attention, vector outputs, and their gradients."""
 
 from ntteach.claims.model import Check, Claim, record
-from ntteach.paper.declare import check, closed_form, equations, proved
+from ntteach.paper.declare import check, closed_form, equations, exact_entries, proved
 
 _EQ23 = equations("23")
 _NAMES = {"W_V": "value", "W_Q": "query", "W_K": "key"}
@@ -14,19 +14,6 @@ def _all_blocks(derivation: str, beginning: str, form: str) -> tuple[Check, ...]
         checks.append(proved(derivation, f"{beginning}: {name}", block=block, form=form))
         checks.extend(closed_form(block, form))
     return tuple(checks)
-
-
-def _entries(**arguments: str) -> tuple[Check, ...]:
-    return tuple(
-        check(
-            f"entries of {block} on small matrices, exactly",
-            "elementwise",
-            "elementwise:exact_entries",
-            block=block,
-            **arguments,
-        )
-        for block in _NAMES
-    )
 
 
 def _definition(form: str, covers: tuple[str, ...] = ()) -> tuple[Check, ...]:
@@ -147,7 +134,10 @@ CLAIMS = (
         locus="Appendix A.3, Eq. 23 and footnote 3",
         statement="The gradients extend to causally masked self-attention.",
         encoded="Eqs. 10-12 with sums over the elements up to j, for all L, d, d_k, v.",
-        checks=(*_all_blocks("causal_mask", "(23) causal", "causal"), *_entries(mask="causal")),
+        checks=(
+            *_all_blocks("causal_mask", "(23) causal", "causal"),
+            *(exact_entries(block, mask="causal") for block in _NAMES),
+        ),
         expected=record("verified"),
         found="Holds.",
         requires=("masked-self-attention",),

@@ -233,7 +233,8 @@ def unit_importance_gives_a_linear_layer(
     p = read(given, arithmetic)
     values = omega(p)
     ones = arithmetic.same(values, values * 0 + arithmetic.number("1"))
-    rows = {name: jacobian(p)[name][:, 0] for name in blocks}  # (L, d, columns)
+    gradient = jacobian(p)
+    rows = {name: gradient[name][:, 0] for name in blocks}  # (L, d, columns)
     wrong = [name for name, block in rows.items() if not _common_multiple(p, block)]
     found = "every row is"
     if wrong:
