@@ -130,7 +130,8 @@ def central_difference(
 
     The error has two parts: truncation, `h^2 f'''/6`, estimated as the whole difference between
     the quotients of step h and 2h (which is about three times it), and rounding, at most
-    `epsilon * |f| / h` with a factor for the operations inside `function`.
+    `epsilon * |f| / h` with a factor for the operations inside `function`, whose intermediate
+    values are taken to be no larger than some tens of times its result.
 
     Args:
         function: maps a tensor like x to a tensor.
@@ -141,12 +142,12 @@ def central_difference(
         derivative and bound, both `(*output shape, *x shape)`.
     """
     epsilon = torch.finfo(x.dtype).eps
-    step = epsilon ** (1 / 3) if step is None else step
+    relative: float = epsilon ** (1 / 3) if step is None else step
     derivatives, bounds = [], []
     for index in range(x.numel()):
         size = max(1.0, abs(x.flatten()[index].item()))
         quotients, top = [], 0.0
-        for h in (step * size, 2 * step * size):
+        for h in (relative * size, 2 * relative * size):
             shift = torch.zeros_like(x).flatten()
             shift[index] = h
             shift = shift.reshape(x.shape)
@@ -157,7 +158,7 @@ def central_difference(
             quotients.append((f_above - f_below) / width)
             if not top:
                 top = torch.maximum(f_above.abs().max(), f_below.abs().max()).item()
-        rounding = 32 * epsilon * top / (step * size)
+        rounding = 32 * epsilon * top / (relative * size)
         derivatives.append(quotients[0])
         bounds.append((quotients[0] - quotients[1]).abs() + rounding)
     shape = (*derivatives[0].shape, *x.shape)

@@ -43,7 +43,7 @@ def _smallest(
         max_examples=examples,
         database=None,
         deadline=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[*HealthCheck],  # pyright: ignore[reportArgumentType]
         phases=(Phase.generate, Phase.shrink),
     )
     try:

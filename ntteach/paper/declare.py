@@ -73,7 +73,6 @@ def exact_entries(block: str, covers: tuple[str, ...] = (), *, mask: str | None 
 
 def closed_form(block: str, form: str, covers: tuple[str, ...] = ()) -> tuple[Check, Check]:
     """The closed form of one block against autograd and against central differences."""
-    at = {"block": block, "form": form}
     where = f"{block}, {form}"
     return (
         check(
@@ -81,14 +80,16 @@ def closed_form(block: str, form: str, covers: tuple[str, ...] = ()) -> tuple[Ch
             "autograd",
             "gradients:autograd",
             covers,
-            **at,
+            block=block,
+            form=form,
         ),
         check(
             f"closed form against central differences: {where}",
             "finite-difference",
             "gradients:finite_difference",
             covers,
-            **at,
+            block=block,
+            form=form,
         ),
     )
 

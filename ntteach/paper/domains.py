@@ -93,16 +93,19 @@ def random_cases(
 ) -> list[AttentionCase]:
     """Problems of a form with normally distributed entries, sizes drawn up to `largest`.
 
+    The first has the largest sizes, so that no draw leaves only shapes where an error hides.
     Weights have variance 1 / width, so that logits are of order one as at initialisation.
     """
     largest = largest or Shape(N=2, L=6, M=7, d=5, d_c=4, d_k=8, v=4, o=3, heads=4)
     g = torch.Generator().manual_seed(seed)
 
-    def upto(n: int, least: int = 1) -> int:
-        return int(torch.randint(least, max(n, least) + 1, (), generator=g))
-
     cases = []
     for index in range(count):
+
+        def upto(n: int, least: int = 1, index: int = index) -> int:
+            drawn = int(torch.randint(least, max(n, least) + 1, (), generator=g))
+            return drawn if index else max(n, least)
+
         heads = upto(largest.heads, 2) if form == "multi-head" else 1
         heads = upto(largest.heads) if form == "projected" else heads
         d, L = upto(largest.d), upto(largest.L)

@@ -182,7 +182,7 @@ def decay_with_length(claim: Claim, setting: Setting) -> Evidence:
         -0.5,
         norm,
         [float(L) for L in lengths],
-        tolerance=0.15,
+        tolerance=0.2,
         mutants={
             "summed, not averaged": lambda L: norm(L, averaged=False),
             "the same elements repeated": lambda L: norm(L, copies=int(L) // lengths[0]),

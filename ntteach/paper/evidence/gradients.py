@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -84,8 +84,10 @@ def finite_difference(claim: Claim, setting: Setting, *, block: str, form: str) 
     cases = [_one_sequence(case) for case in cases]
 
     def reference(case: AttentionCase) -> tuple[Tensor, Tensor]:
-        values, bounds = oracles.difference_jacobian(case.params, case.S, **case.arguments)
-        return values[block], bounds[block]
+        def output(W: Tensor) -> Tensor:
+            return oracles.attention({**case.params, block: W}, case.S, **case.arguments)
+
+        return oracles.central_difference(output, case.params[block])
 
     return agree(
         _FUNCTIONS[block],
@@ -153,16 +155,12 @@ def _under(value: Quantity, **replacements: Callable[..., Any]) -> Quantity:
     """The quantity computed while functions inside `ntteach.gradients` are replaced."""
 
     def planted(case: AttentionCase) -> Tensor:
-        with _replaced(replacements):
+        with ExitStack() as stack:
+            for name, replacement in replacements.items():
+                stack.enter_context(patch.object(gradients, name, replacement))
             return value(case)
 
     return planted
-
-
-@contextmanager
-def _replaced(replacements: dict[str, Callable[..., Any]]) -> Iterator[None]:
-    with patch.multiple(gradients, **replacements):
-        yield
 
 
 def _no_mean(w: Forward) -> Tensor:
@@ -197,4 +195,4 @@ def _without_mask(*arguments: Any) -> Any:
 
 def _other_projection(*arguments: Any) -> Any:
     p = problem(*arguments)
-    return replace(p, W_O=2 * p.W_O)
+    return p if p.W_O is None else replace(p, W_O=2 * p.W_O)

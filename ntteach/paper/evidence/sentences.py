@@ -124,7 +124,6 @@ LAWS: dict[str, Law] = {
     "first mean is all": partial(laws.both_means_agree, equal_lengths=True, first=True),
     "sum stays": partial(laws.repetition_leaves_the_average, summed=True),
     "importance vanishes quadratically": partial(laws.importance_vanishes_when_sharp, power=2),
-    "unit importance, all blocks": laws.unit_importance_gives_a_linear_layer,
     "key and value rows are multiples": laws.rows_are_multiples_of_elements,
     "query rows are multiples": partial(laws.rows_are_multiples_of_elements, blocks=("W_Q",)),
     "rows mix elements": laws.rows_mix_elements,

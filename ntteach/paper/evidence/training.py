@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -166,7 +167,9 @@ def flow_limit(claim: Claim, setting: Setting) -> Evidence:
     A pass guarantees a fitted order of accuracy of one, with its interval, on one problem per
     seed. It cannot see problems whose flow leaves every bounded set.
     """
-    problem = random_cases("scalar", count=5, seed=setting.seed, device=setting.device)[4]
+    drawn = random_cases("scalar", count=1, seed=setting.seed, device=setting.device)[0]
+    # elements of half the size: the coarsest step must already resolve the flow
+    problem = replace(drawn, S=drawn.S / 2)
     case = Case(problem, "squared", setting.seed + 1)
     time = 1.0
 
@@ -204,7 +207,7 @@ def flow_limit(claim: Claim, setting: Setting) -> Evidence:
     def error(method: Callable[[int], Params]) -> Callable[[float], float]:
         return lambda h: (_flat(method(round(time / h))) - flow).norm().item()
 
-    steps = [8, 16, 32, 64, 128] if setting.profile == "full" else [8, 16, 32, 64]
+    steps = [16, 32, 64, 128, 256] if setting.profile == "full" else [16, 32, 64, 128]
     return slope_is(
         1.0,
         error(descend),
