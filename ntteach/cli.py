@@ -10,6 +10,7 @@ import argparse
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
@@ -33,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     # More threads than cores make every check slower; must be set before torch is imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Hypothesis would leave a folder where the user happens to be.
+    notes = os.path.join(tempfile.gettempdir(), f"ntteach-hypothesis-{os.getuid()}")
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", notes)
     try:
         if sys.stdout is None:
             raise UserError("standard output is closed, so there is nowhere to write the answer")

@@ -485,3 +485,12 @@ def test_every_refuted_claim_of_the_paper_can_be_replayed():
     for claim in registry.values():
         if claim.expected["full"].statement == "refuted":
             assert claim.counterexample is not None, claim.key
+
+
+def test_a_search_leaves_nothing_in_the_folder_it_was_started_from(tmp_path: Path):
+    root = Path(__file__).resolve().parents[1]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    environment.pop("HYPOTHESIS_STORAGE_DIRECTORY", None)
+    answer = ntteach("verify", "permutation-invariance", cwd=tmp_path, env=environment)
+    assert answer.returncode == 0, answer.stderr
+    assert list(tmp_path.iterdir()) == []
