@@ -1,0 +1,285 @@
+"""One error in the source, and `ntteach verify` exits with 1 and names the claims it moved.
+
+Each edit is made in a copy of the package and the derivations, and the command runs there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import ntteach
+from ntteach.paper import derivations, registry
+
+PACKAGE = Path(ntteach.__file__).parent
+SCRIPTS = derivations.path("definition").parent
+
+
+@dataclass(frozen=True)
+class Edit:
+    """`old` becomes `new` in a file, wherever it stands; then claims are verified.
+
+    Args:
+        file: below the folder that holds the package and the derivations.
+        old: occurs exactly `times` times, so that a stale edit fails loudly.
+        new: what stands there then.
+        moved: the claims that are verified and have to move.
+        times: how often `old` occurs.
+    """
+
+    file: str
+    old: str
+    new: str
+    moved: tuple[str, ...]
+    times: int = 1
+
+
+def gradients(old: str, new: str, *moved: str, times: int = 1) -> Edit:
+    return Edit("ntteach/gradients.py", old, new, moved, times=times)
+
+
+def oracles(old: str, new: str, *moved: str) -> Edit:
+    return Edit("ntteach/oracles.py", old, new, moved)
+
+
+def symbols(module: str, old: str, new: str, *moved: str) -> Edit:
+    return Edit(f"ntteach/symbols_{module}.py", old, new, moved)
+
+
+def checks(module: str, old: str, new: str, *moved: str) -> Edit:
+    return Edit(f"ntteach/checks/{module}.py", old, new, moved)
+
+
+def derivation(name: str, old: str, new: str, *moved: str) -> Edit:
+    return Edit(f"derivations/{name}.py", old, new, moved)
+
+
+# claims that take the least time to verify
+OMEGA = "importance-per-feature-and-output"  # Eq. 11 and its covariance form, for any v
+RECURRENT = "recurrent-gradient-order"
+MEAN = "unequal-length-mean"
+
+EDITS = {
+    # --- the closed forms
+    "sign of the query gradient": gradients(
+        "return p.scale * rows", "return -p.scale * rows", OMEGA
+    ),
+    "scale of the query gradient": gradients("return p.scale * rows", "return rows", OMEGA),
+    "queries for keys in omega": gradients(
+        "_deviation(w) @ w.K.unsqueeze(-3)", "_deviation(w) @ w.Q.unsqueeze(-3)", OMEGA
+    ),
+    "sign of the key gradient": gradients(
+        "(p.scale * mixed * queries)", "(-p.scale * mixed * queries)", "key-gradient-derivation"
+    ),
+    "scale of the key gradient": gradients(
+        "(p.scale * mixed * queries)", "(mixed * queries)", "key-gradient-derivation"
+    ),
+    "keys for queries in the key gradient": gradients(
+        "queries = w.Q.movedim(-3, -2)", "queries = w.K.movedim(-3, -2)", "key-gradient-derivation"
+    ),
+    "mean not subtracted": gradients(
+        "(w.V.mT.unsqueeze(-3) - w.head_outputs.unsqueeze(-1))", "w.V.mT.unsqueeze(-3)", OMEGA
+    ),
+    "transposed contraction of the value gradient": gradients(
+        "AC = w.weights @ p.C", "AC = w.weights.mT @ p.C", "value-gradient-derivation"
+    ),
+    "mask ignored": gradients(
+        "p = problem(params, S, context, mask, heads)",
+        "p = problem(params, S, context, None, heads)",
+        "masked-gradients",
+        times=7,
+    ),
+    "keys of another head": gradients(
+        "_deviation(w) @ w.K.unsqueeze(-3)",
+        "_deviation(w) @ w.K.roll(1, -3).unsqueeze(-3)",
+        "multi-head-gradients",
+    ),
+    "value blocks of another head": gradients(
+        "wide = AC.movedim(-3, -1)", "wide = AC.roll(1, -3).movedim(-3, -1)", "multi-head-gradients"
+    ),
+    "columns of W_O reversed": gradients(
+        '"...hja,hbo->...joahb", AC, p.W_O)',
+        '"...hja,hbo->...joahb", AC, p.W_O.flip(-1))',
+        "mixed-head-gradients",
+    ),
+    "mean not subtracted in a product with a loss gradient": gradients(
+        " - (R_head * w.head_outputs).sum(-1, keepdim=True)", "", "parameter-gradient-descent"
+    ),
+    "queries for keys in a product with a loss gradient": gradients(
+        "merge_heads(D @ w.K)", "merge_heads(D @ w.Q)", "parameter-gradient-descent"
+    ),
+    "scale of the learner": Edit(
+        "ntteach/learner.py",
+        "_masked_softmax(Q @ K.mT * p.scale, p.mask)",
+        "_masked_softmax(Q @ K.mT, p.mask)",
+        ("self-attention",),
+    ),
+    # --- the oracle
+    "scale of the oracle": oracles("/ math.sqrt(q.shape[-1])", "", OMEGA),
+    "scale of the loops": oracles("inner / math.sqrt(d_h)", "inner", "self-attention"),
+    "mask of the oracle turned": oracles("here.logical_not()", "here", "masked-gradients"),
+    "head columns of the oracle": oracles(
+        "x[..., h * width : (h + 1) * width]", "x[..., h :: width]", "multi-head-gradients"
+    ),
+    "step of the differences": oracles(
+        "(f_above - f_below) / width", "(f_above - f_below) / (2 * width)", OMEGA
+    ),
+    # --- derivations
+    "factor of a closed form": derivation(
+        "query_gradient", "own_features = scale()", "own_features = 2 * scale()", OMEGA
+    ),
+    "another entry differentiated by": derivation(
+        "query_gradient",
+        "any_output = derivative(output(j, c), W_Q[a, i])",
+        "any_output = derivative(output(j, c), W_Q[i, a])",
+        OMEGA,
+    ),
+    "both sides the same, and wrong": derivation(
+        "query_gradient",
+        "IDENTITIES = [",
+        "own_features *= 2\nany_output = own_features * covariance(c)\n\nIDENTITIES = [",
+        OMEGA,
+    ),
+    "power in a sum": derivation("recurrent", "w ** (L - j - 1))", "w ** (L - j))", RECURRENT),
+    # --- symbols
+    "everything is proved": symbols("canonical", "return not terms", "return True", RECURRENT),
+    "nothing is proved": symbols("canonical", "return not terms", "return False", RECURRENT),
+    "a term is dropped": symbols(
+        "rules", "in sorted(found.items()) if q]", "in sorted(found.items())[1:] if q]", RECURRENT
+    ),
+    "the power rule without its factor": symbols(
+        "attention", "return node.exp * inside * Pow", "return inside * Pow", RECURRENT
+    ),
+    "the chain rule without the inner derivative": symbols(
+        "attention", "return Mul(inside, node) if", "return node if", OMEGA
+    ),
+    "mutants that are none": symbols("mutants", "rebuild(2 * node)", "rebuild(node)", RECURRENT),
+    "a sum evaluated without its last addend": symbols(
+        "evaluate", "self.whole(high) + 1)", "self.whole(high))", RECURRENT
+    ),
+    # --- ways of testing
+    "all margins zero": checks("agree", "return worst\n", "return 0.0, worst[1]\n", RECURRENT),
+    "no number is a margin": checks(
+        "agree", "return math.inf if math.isnan(worst) else worst", "return math.nan", RECURRENT
+    ),
+    "the search finds nothing": checks(
+        "search", "if found is not None:", "if False:", "equal-length-mean"
+    ),
+    "the search finds what holds": checks(
+        "search", "law(case) is False", "law(case) is True", MEAN
+    ),
+    "one slope for all": checks(
+        "trend",
+        "Slope(slope, slope - half, slope + half)",
+        "Slope(1.0, 1.0, 1.0)",
+        "gradient-flow-limit",
+    ),
+    "the replay refutes everything": Edit(
+        "ntteach/paper/evidence/arithmetic.py", "not finding.holds\n", "True\n", (MEAN,)
+    ),
+}
+
+
+# A process that has loaded the libraries, and none of this package, forks for each command: what
+# is forked is as fresh as `python -m ntteach` and starts in a third of the time.
+SERVER = """
+import json, os, runpy, sys
+import hypothesis.extra.numpy, sympy, torch, torch._dynamo, torch.func
+torch.func.jacfwd(torch.softmax, argnums=0)(torch.ones(2), -1)  # loads torch's forward rules
+for line in sys.stdin:
+    folder, *argv = json.loads(line)
+    child = os.fork()
+    if not child:
+        for stream in (1, 2):
+            os.dup2(os.open(f"{folder}/{stream}", os.O_CREAT | os.O_WRONLY), stream)
+        os.chdir(folder)
+        sys.path.insert(0, folder)
+        sys.argv = argv
+        runpy.run_module("ntteach", run_name="__main__", alter_sys=True)
+        os._exit(99)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[subprocess.Popen[str]]:
+    # a graphics device would start threads, which no fork survives
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def planted(edit: Edit, folder: Path) -> list[str]:
+    """Make the edit in a copy, and give the command that verifies its claims there."""
+    # compiled files come along and stay valid, but for the file that is edited
+    shutil.copytree(PACKAGE, folder / "ntteach")
+    shutil.copytree(SCRIPTS, folder / "derivations")
+    file = folder / edit.file
+    source = file.read_text(encoding="utf-8")
+    assert source.count(edit.old) == edit.times, "the source has changed: write this edit anew"
+    file.write_text(source.replace(edit.old, edit.new), encoding="utf-8")
+    return ["ntteach", "verify", *edit.moved, "--json", "--jobs", "1"]
+
+
+def run(server: subprocess.Popen[str], folder: Path, command: list[str]) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of `python -m ...` in a folder."""
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(json.dumps([str(folder), *command]) + "\n")
+    server.stdin.flush()
+    status = int(server.stdout.readline())
+    return status, (folder / "1").read_text(), (folder / "2").read_text()
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_planted_error_moves_its_claims(name: str, tmp_path: Path, server: subprocess.Popen[str]):
+    status, told, complaint = run(server, tmp_path, planted(EDITS[name], tmp_path))
+    assert status == 1, complaint or told[-2000:]
+    assert set(json.loads(told)["summary"]["moved"]) >= set(EDITS[name].moved)
+
+
+def test_without_an_error_nothing_moves(tmp_path: Path, server: subprocess.Popen[str]):
+    nothing = Edit("ntteach/gradients.py", "p.scale * rows", "p.scale * rows", (OMEGA,))
+    status, told, complaint = run(server, tmp_path, planted(nothing, tmp_path))
+    assert status == 0, complaint
+    assert json.loads(told)["summary"]["moved"] == []
+
+
+def test_the_command_itself_says_so(tmp_path: Path):
+    command = planted(EDITS["sign of the query gradient"], tmp_path)
+    answer = subprocess.run(
+        [sys.executable, "-m", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"},
+    )
+    assert answer.returncode == 1, answer.stderr
+    assert json.loads(answer.stdout)["summary"]["moved"] == [OMEGA]
+
+
+def test_a_stale_edit_is_told(tmp_path: Path):
+    stale = Edit("ntteach/gradients.py", "no such line", "", (OMEGA,))
+    with pytest.raises(AssertionError, match="write this edit anew"):
+        planted(stale, tmp_path)
+
+
+def test_edits_are_about_claims_that_exist():
+    assert {key for edit in EDITS.values() for key in edit.moved} <= set(registry)
