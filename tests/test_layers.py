@@ -149,7 +149,7 @@ PLANTED = {
     "the oracle knows a closed form": ("ntteach.oracles", "from ntteach.gradients import _key"),
     "the oracle knows the learner": ("ntteach.oracles", "from . import learner"),
     "the oracle, through the package": ("ntteach.oracles", "from ntteach import attention"),
-    "symbols load numbers": ("ntteach.symbols_rules", "import numpy"),
+    "symbols load numbers": ("ntteach.symbols.rules", "import numpy"),
     "symbols load torch for types": (
         "ntteach.symbols",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from torch import Tensor",
@@ -157,7 +157,7 @@ PLANTED = {
     "a derivation knows a closed form": ("derivations.key_gradient", "import ntteach.gradients"),
     "a derivation sees behind symbols": (
         "derivations.key_gradient",
-        "from ntteach.symbols_rules import collect",
+        "from ntteach.rules import collect",
     ),
     "a check knows the mathematics": ("ntteach.checks.agree", "from ntteach import gradients"),
     "a check knows the paper": ("ntteach.checks.search", "from ..paper.domains import FORMS"),

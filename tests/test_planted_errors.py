@@ -51,7 +51,7 @@ def oracles(old: str, new: str, *moved: str) -> Edit:
 
 
 def symbols(module: str, old: str, new: str, *moved: str) -> Edit:
-    return Edit(f"ntteach/symbols_{module}.py", old, new, moved)
+    return Edit(f"ntteach/symbols/{module}.py", old, new, moved)
 
 
 def checks(module: str, old: str, new: str, *moved: str) -> Edit:
@@ -150,8 +150,8 @@ EDITS = {
     ),
     "power in a sum": derivation("recurrent", "w ** (L - j - 1))", "w ** (L - j))", RECURRENT),
     # --- symbols
-    "everything is proved": symbols("canonical", "return not terms", "return True", RECURRENT),
-    "nothing is proved": symbols("canonical", "return not terms", "return False", RECURRENT),
+    "everything is proved": symbols("normal_form", "return not terms", "return True", RECURRENT),
+    "nothing is proved": symbols("normal_form", "return not terms", "return False", RECURRENT),
     "a term is dropped": symbols(
         "rules", "in sorted(found.items()) if q]", "in sorted(found.items())[1:] if q]", RECURRENT
     ),
@@ -163,7 +163,7 @@ EDITS = {
     ),
     "mutants that are none": symbols("mutants", "rebuild(2 * node)", "rebuild(node)", RECURRENT),
     "a sum evaluated without its last addend": symbols(
-        "evaluate", "self.whole(high) + 1)", "self.whole(high))", RECURRENT
+        "evaluation", "self.whole(high) + 1)", "self.whole(high))", RECURRENT
     ),
     # --- ways of testing
     "all margins zero": checks("agree", "return worst\n", "return 0.0, worst[1]\n", RECURRENT),

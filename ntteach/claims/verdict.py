@@ -46,6 +46,7 @@ def judge(check: Check, evidence: Evidence) -> CheckResult:
     """Put evidence through the gates, which can only lower what it is worth.
 
     - A check that decides must have planted mutants and have refuted each, else it is an error.
+    - A check that supports has a margin of at most one.
     - A counterexample is computed again from its data; one that does not replay, or that leaves
       a hypothesis unmet, refutes nothing and is an error.
     """
@@ -63,6 +64,8 @@ def judge(check: Check, evidence: Evidence) -> CheckResult:
         survivors = [mutant.name for mutant in evidence.mutants if not mutant.refuted]
         if not evidence.mutants:
             return _broken(result, "it planted no mutant, so it has not shown that it can fail")
+        if evidence.outcome is Outcome.SUPPORTS and (evidence.margin or 0) > 1:
+            return _broken(result, "it supports with an error above its own tolerance")
         if survivors:
             return _broken(result, f"it did not tell these mutants apart: {', '.join(survivors)}")
     if evidence.counterexample is not None:

@@ -39,9 +39,11 @@ CLAIMS = (
         statement="The gradient stays unchanged if the length is scaled; second reading: by "
         "repeating the sequence.",
         encoded="For every sequence, every loss gradient that repeats with it, and r copies, "
-        "without a mask: the averaged gradient is the same in every block.",
+        "without a mask: the averaged gradient is the same in every block. In cross-attention the "
+        "context may be repeated as well, or alone.",
         checks=(
             proved("length_scaling", "sequence repeated", "averaged gradient"),
+            proved("length_scaling", "context repeated", "sequence and context repeated"),
             searched("repetition", "repeats", "sum stays"),
         ),
         expected=record("verified"),

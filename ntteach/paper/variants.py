@@ -151,7 +151,18 @@ CLAIMS = (
         statement="The gradients extend to any mask.",
         encoded="Eqs. 10-12 with each exponential times a weight m_jk >= 0, for all sizes; rows "
         "masked everywhere have zero gradient (numerically, closed form and autograd agree).",
-        checks=_all_blocks("causal_mask", "(23) any mask", "masked"),
+        checks=(
+            *_all_blocks("causal_mask", "(23) any mask", "masked"),
+            *(
+                proved(
+                    "causal_mask",
+                    f"(23) causal, weighted: {name}",
+                    block=block,
+                    form="causal, weighted",
+                )
+                for block, name in _NAMES.items()
+            ),
+        ),
         expected=record("verified"),
         found="Holds, for boolean masks and for masks that are added.",
         requires=("masked-self-attention",),

@@ -135,7 +135,11 @@ def importance_is_normalised(given: Given, arithmetic: Arithmetic) -> Finding:
     values = omega(p)
     totals = values.sum(0)
     return Finding(
-        (*regular(p), _scalar(p)),
+        (
+            *regular(p),
+            _scalar(p),
+            Hypothesis("two elements or more", str(p.length), p.length >= 2),
+        ),
         "sum_j omega_j = 1 for every feature",
         f"omega = {show(values)}, sums {show(totals)}",
         arithmetic.same(totals, totals * 0 + arithmetic.number("1")),

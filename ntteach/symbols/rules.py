@@ -12,8 +12,8 @@ from typing import TypeAlias
 from sympy import Expr, Integer, KroneckerDelta, Pow, Rational, Symbol
 from sympy import expand as multiply_out
 
-from .symbols_names import INDEX_RANGES
-from .symbols_terms import Factor, Inverse, Limit, Polynomial, Term, arrange, free, text, to_expr
+from .names import INDEX_RANGES
+from .terms import Factor, Inverse, Limit, Polynomial, Term, arrange, free, text, to_expr
 
 ONE = Integer(1)
 Expand: TypeAlias = Callable[[Expr], Polynomial]

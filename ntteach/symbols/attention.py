@@ -22,9 +22,9 @@ from sympy import (
     exp,
 )
 
-from .symbols_canonical import ONE, ZERO, fresh
-from .symbols_names import W_K, W_Q, W_V, C, L, M, S, d, d_h, d_k, m, sigma
-from .symbols_terms import dummy
+from .names import W_K, W_Q, W_V, C, L, M, S, d, d_h, d_k, m, sigma
+from .normal_form import ONE, ZERO, fresh
+from .terms import dummy
 
 
 def total(size: Expr, summand: Callable[[Expr], Expr]) -> Expr:

@@ -8,7 +8,7 @@ from typing import Any
 from sympy import Basic, Expr, Indexed, KroneckerDelta, Pow, Sum, Symbol, exp, log
 from sympy.core.function import AppliedUndef
 
-from .symbols_names import INDEX_RANGES, SHAPES, H, L, M, d, d_h, d_k, o, r, v, v_h
+from .names import INDEX_RANGES, SHAPES, H, L, M, d, d_h, d_k, o, r, v, v_h
 
 # sqrt(d_k) is rational, but not 1: a lost or doubled scale shows, and exact entries stay rational.
 SIZES: dict[str, int] = {

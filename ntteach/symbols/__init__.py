@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from sympy import Expr
 
-from .symbols_attention import (
+from .attention import (
     derivative,
     key,
     logit,
@@ -26,11 +26,10 @@ from .symbols_attention import (
     value,
     weight,
 )
-from .symbols_canonical import canonical, is_zero
-from .symbols_evaluate import evaluate
-from .symbols_explicit import explicit_attention, explicit_jacobian
-from .symbols_mutants import mutations, small_case
-from .symbols_names import (
+from .evaluation import evaluate
+from .explicit import explicit_attention, explicit_jacobian
+from .mutants import mutations, small_case
+from .names import (
     INDEX_RANGES,
     SHAPES,
     W_K,
@@ -70,6 +69,7 @@ from .symbols_names import (
     v_h,
     w,
 )
+from .normal_form import canonical, is_zero
 
 __all__ = [
     # sizes

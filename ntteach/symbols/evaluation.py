@@ -22,8 +22,8 @@ from sympy import (
 )
 from sympy.core.function import AppliedUndef
 
-from .symbols_names import SHAPES
-from .symbols_numbers import Exact, Floats, LeavesRing, LogTwo
+from .names import SHAPES
+from .numbers import Exact, Floats, LeavesRing, LogTwo
 
 Values: TypeAlias = Mapping[str, Any]
 

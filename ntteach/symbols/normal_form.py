@@ -35,8 +35,8 @@ from sympy import (
 from sympy import expand as multiply_out
 from sympy.core.function import AppliedUndef
 
-from .symbols_rules import ONE, collect, components, multiply, scale
-from .symbols_terms import (
+from .rules import ONE, collect, components, multiply, scale
+from .terms import (
     RESERVED,
     UNIT,
     Exp,
