@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -37,6 +37,8 @@ if beartype is not None:
 
 import pytest  # noqa: E402
 from torch import Tensor  # noqa: E402
+
+from ntteach.paper.domains import AttentionCase, edge_cases, random_cases  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -85,3 +87,33 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
     found, expected = found.double().cpu(), expected.double().cpu()
     error, size = (found - expected).norm().item(), expected.norm().item()
     return 0.0 if error == 0 else error / size if size else float("inf")
+
+
+def sdpa(
+    params: Mapping[str, Tensor],
+    S: Tensor,
+    *,
+    context: Tensor | None = None,
+    mask: Tensor | str | None = None,
+    heads: int = 1,
+) -> Tensor:
+    """PyTorch's own attention, with the heads that `ntteach.attention` describes."""
+    C = S if context is None else context
+    Q, K, V = (
+        (x @ params[name]).unflatten(-1, (heads, -1)).transpose(-2, -3)  # (..., heads, L, .)
+        for x, name in ((S, "W_Q"), (C, "W_K"), (C, "W_V"))
+    )
+    if isinstance(mask, str):
+        output = torch.nn.functional.scaled_dot_product_attention(Q, K, V, is_causal=True)
+    else:
+        output = torch.nn.functional.scaled_dot_product_attention(Q, K, V, attn_mask=mask)
+    output = output.transpose(-2, -3).flatten(-2)
+    return output @ params["W_O"] if "W_O" in params else output
+
+
+def every_case(
+    form: str, dtype: torch.dtype = torch.float64, device: str = "cpu"
+) -> list[AttentionCase]:
+    """Random problems of a form and its edges: L = 1, d = 1, equal elements, logits of 1e4."""
+    cases = random_cases(form, count=6, seed=1, device=device)
+    return [case.to(dtype) for case in cases + edge_cases(form, seed=1, device=device)]

@@ -135,6 +135,16 @@ def test_reverse_and_forward_mode_agree(form):
             assert relative_error(forward[name], block) <= 1e-12, f"{name}: {case}"
 
 
+@pytest.mark.parametrize(("mode", "transform"), [("reverse", "jacrev"), ("forward", "jacfwd")])
+def test_the_two_modes_are_two_computations(mode, transform, monkeypatch):
+    (case,) = random_cases("self", count=1, seed=2)
+    used = []
+    original = getattr(oracles, transform)
+    monkeypatch.setattr(oracles, transform, lambda f: used.append(transform) or original(f))
+    oracles.jacobian(case.params, case.S, mode=mode)
+    assert used == [transform]
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_jacobian_is_that_of_pytorchs_attention(form, generator):
     for case in random_cases(form, count=5, seed=3):
