@@ -124,19 +124,24 @@ def jacobian(
 
 
 def central_difference(
-    function: Callable[[Tensor], Tensor], x: Tensor, step: float | None = None
+    function: Callable[[Tensor], Tensor],
+    x: Tensor,
+    step: float | None = None,
+    *,
+    size: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """The derivative of `function` at x by central differences, and a bound on its error.
 
     The error has two parts: truncation, `h^2 f'''/6`, estimated as the whole difference between
     the quotients of step h and 2h (which is about three times it), and rounding, at most
-    `epsilon * |f| / h` with a factor for the operations inside `function`, whose intermediate
-    values are taken to be no larger than some tens of times its result.
+    `epsilon * |f| / h` with a factor for the operations inside `function`. Where terms cancel
+    inside, |f| says too little, and `size` has to tell how large they are.
 
     Args:
         function: maps a tensor like x to a tensor.
         x: where; float64 for errors near 1e-9.
         step: h, relative to the size of each entry; the balance epsilon^(1/3) if None.
+        size: of the terms that a result of `function` adds up, where they are larger than it.
 
     Returns:
         derivative and bound, both `(*output shape, *x shape)`.
@@ -145,9 +150,9 @@ def central_difference(
     relative: float = epsilon ** (1 / 3) if step is None else step
     derivatives, bounds = [], []
     for index in range(x.numel()):
-        size = max(1.0, abs(x.flatten()[index].item()))
+        unit = max(1.0, abs(x.flatten()[index].item()))
         quotients, top = [], 0.0
-        for h in (relative * size, 2 * relative * size):
+        for h in (relative * unit, 2 * relative * unit):
             shift = torch.zeros_like(x).flatten()
             shift[index] = h
             shift = shift.reshape(x.shape)
@@ -158,7 +163,7 @@ def central_difference(
             quotients.append((f_above - f_below) / width)
             if not top:
                 top = torch.maximum(f_above.abs().max(), f_below.abs().max()).item()
-        rounding = 32 * epsilon * top / (relative * size)
+        rounding = 32 * epsilon * max(top, size) / (relative * unit)
         derivatives.append(quotients[0])
         bounds.append((quotients[0] - quotients[1]).abs() + rounding)
     shape = (*derivatives[0].shape, *x.shape)
@@ -175,10 +180,19 @@ def difference_jacobian(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """d output / d params by central differences, with the error bound of each entry."""
     values, bounds = {}, {}
+    size = _largest_term(params, S if context is None else context)
     for name in params:
 
         def output(W: Tensor, name: str = name) -> Tensor:
             return attention({**params, name: W}, S, context=context, mask=mask, heads=heads)
 
-        values[name], bounds[name] = central_difference(output, params[name])
+        values[name], bounds[name] = central_difference(output, params[name], size=size)
     return values, bounds
+
+
+def _largest_term(params: Params, C: Tensor) -> float:
+    """What an output of attention adds up to without regard to signs: weights sum to one."""
+    terms = C.abs() @ params["W_V"].abs()
+    if "W_O" in params:
+        terms = terms @ params["W_O"].abs()
+    return terms.max().item()

@@ -276,6 +276,21 @@ def test_bound_of_central_differences_holds_for_attention(form, dtype):
             assert bounds[name].max() <= (1e-7 if dtype == torch.float64 else 5e-2)
 
 
+def test_bound_of_central_differences_holds_where_terms_cancel():
+    function, derivative = (lambda x: (x + 100.0) ** 2 - 1e4), (lambda x: 2 * (x + 100.0))
+    for point in POINTS:
+        x = torch.tensor([point], dtype=torch.float64)
+        value, bound = oracles.central_difference(function, x, size=1e4)
+        assert (value - derivative(x)).abs() <= bound, f"at {point}"
+    # the smallest case in which the output alone, 0, said too little
+    zero, one = torch.zeros(2, 1).double(), torch.ones(2, 2).double()
+    W_O = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
+    params = {"W_Q": zero, "W_K": zero, "W_V": one, "W_O": W_O}
+    values, bounds = oracles.difference_jacobian(params, one[:1])
+    for name, block in oracles.jacobian(params, one[:1]).items():
+        assert ((values[name] - block).abs() <= bounds[name]).all(), name
+
+
 def test_wrong_derivatives_fall_outside_the_bound():
     x = torch.tensor([0.3, -1.2], dtype=torch.float64)
     value, bound = oracles.central_difference(torch.sin, x)
