@@ -8,7 +8,7 @@ differences. Nothing here knows a closed form.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -177,11 +177,15 @@ def difference_jacobian(
     context: Tensor | None = None,
     mask: Tensor | None = None,
     heads: int = 1,
+    names: Iterable[str] | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """d output / d params by central differences, with the error bound of each entry."""
+    """d output / d params by central differences, with the error bound of each entry.
+
+    `names` says by which parameters; all of them if None.
+    """
     values, bounds = {}, {}
     size = _largest_term(params, S if context is None else context)
-    for name in params:
+    for name in params if names is None else names:
 
         def output(W: Tensor, name: str = name) -> Tensor:
             return attention({**params, name: W}, S, context=context, mask=mask, heads=heads)

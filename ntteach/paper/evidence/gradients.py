@@ -84,10 +84,10 @@ def finite_difference(claim: Claim, setting: Setting, *, block: str, form: str) 
     cases = [_one_sequence(case) for case in cases]
 
     def reference(case: AttentionCase) -> tuple[Tensor, Tensor]:
-        def output(W: Tensor) -> Tensor:
-            return oracles.attention({**case.params, block: W}, case.S, **case.arguments)
-
-        return oracles.central_difference(output, case.params[block])
+        values, bounds = oracles.difference_jacobian(
+            case.params, case.S, names=[block], **case.arguments
+        )
+        return values[block], bounds[block]
 
     return agree(
         _FUNCTIONS[block],
