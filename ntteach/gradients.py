@@ -184,7 +184,8 @@ def parameter_gradient(
         One gradient per parameter, of its shape.
 
     Raises:
-        ValueError: as `attention`, or `output_grad` of another shape than the output.
+        ValueError: as `attention`, or `output_grad` of another shape or on another device than
+            the output.
         TypeError: as `attention`, or `output_grad` of another dtype.
 
     >>> W, S = torch.ones(1, 1), torch.tensor([[3.0]])
@@ -216,6 +217,9 @@ def gradient_norms(
     `||X^T Y||_F^2 = <X X^T, Y Y^T>` needs the L x L Gram matrices only. Where a gradient is
     smaller than those, it is formed for a bounded number of sequences at a time. Work memory is
     bounded in N either way.
+
+    Where a norm is 0, its derivative is taken to be 0, one of its subgradients. The norm is that
+    of `output_grad` over its largest entry, times that entry, so that squares do not overflow.
 
     The Gram route squares: where elements cancel so that `||X^T Y|| << ||X|| ||Y||`, the relative
     error grows as machine epsilon times `(||X|| ||Y|| / ||X^T Y||)^2`.
@@ -320,12 +324,19 @@ def _factors(p: Problem, w: Forward, R: Tensor) -> Iterator[tuple[str, Tensor, T
 
 
 def _norms(p: Problem, R: Tensor) -> Tensor:
+    # gradients are linear in R, so that a scale that counts as a constant changes no derivative
+    size = R.detach().abs().amax((-2, -1), keepdim=True)  # (..., 1, 1)
+    size = torch.where(size == 0, torch.ones_like(size), size)
     # gradients that share X stand side by side, X^T [Y_1, Y_2, ...]: one Gram matrix of X
     shared: dict[int, tuple[Tensor, list[Tensor]]] = {}
-    for _, X, Y in _factors(p, forward(p), R):
+    for _, X, Y in _factors(p, forward(p), R / size):
         shared.setdefault(id(X), (X, []))[1].append(Y)
     squares = [_squared_norm(X, torch.cat(Ys, -1)) for X, Ys in shared.values()]
-    return torch.stack(squares).sum(0).clamp(min=0).sqrt()
+    square = torch.stack(squares).sum(0).clamp(min=0)
+    zero = square == 0
+    # the root has no finite derivative at 0
+    root = torch.where(zero, torch.ones_like(square), square).sqrt()
+    return torch.where(zero, torch.zeros_like(root), root) * size[..., 0, 0]
 
 
 def _squared_norm(
@@ -361,4 +372,8 @@ def _check_output_grad(output_grad: Tensor, output: Tensor) -> None:
     if output_grad.dtype != output.dtype:
         raise TypeError(
             f"output_grad has the output's dtype, {output.dtype}, got {output_grad.dtype}"
+        )
+    if output_grad.device != output.device:
+        raise ValueError(
+            f"output_grad is on the output's device, {output.device}, got {output_grad.device}"
         )

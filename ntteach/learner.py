@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 import torch
@@ -31,7 +32,9 @@ def attention(
     """Softmax attention, Eq. 2 (self), Eq. 23 (masked, cross), and its multi-head form.
 
     Head h uses its own columns of W_Q, W_K, W_V and scales by `(d_k / heads) ** -0.5`; the heads'
-    outputs are concatenated and multiplied by W_O where there is one.
+    outputs are concatenated and multiplied by W_O where there is one. NaN or inf in S, the weights
+    or a float mask (but for the -inf that masks) goes through to the output, also from padded
+    places.
 
     Args:
         params: `W_Q (d, d_k)`, `W_K (d_c, d_k)`, `W_V (d_c, v)`, optionally `W_O (v, o)`.
@@ -46,7 +49,8 @@ def attention(
         `(..., L, v)`, or `(..., L, o)` with W_O.
 
     Raises:
-        ValueError: shapes that do not fit, an unknown mask or parameter name.
+        ValueError: shapes that do not fit, widths below 1, an unknown mask or parameter name,
+            tensors on more than one device.
         TypeError: mixed dtypes, or a dtype that is not floating point.
 
     >>> S = torch.tensor([[0.0], [1.0]])
@@ -92,7 +96,11 @@ class AttentionLearner(torch.nn.Module):
         causal: whether an element sees only itself and what comes before it.
         generator: source of the initial weights; torch's default generator if None.
         device: where the parameters live.
-        dtype: of the parameters; torch's default if None.
+        dtype: of the parameters, floating point; torch's default if None.
+
+    Raises:
+        ValueError: a width below 1, or heads that do not divide d_k and v.
+        TypeError: a width that is no whole number, or a dtype that is not floating point.
 
     >>> AttentionLearner(3, v=2, heads=1)(torch.zeros(5, 3)).shape
     torch.Size([5, 2])
@@ -113,13 +121,13 @@ class AttentionLearner(torch.nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        _check_kinds({"d": d, "d_k": d_k, "v": v, "o": o, "d_context": d_context}, dtype)
         d_k = d if d_k is None else d_k
         d_context = d if d_context is None else d_context
         shapes = {"W_Q": (d, d_k), "W_K": (d_context, d_k), "W_V": (d_context, v)}
         if o is not None:
             shapes["W_O"] = (v, o)
-        if min(min(shape) for shape in shapes.values()) < 1:
-            raise ValueError(f"every width is at least 1, got shapes {shapes}")
+        _check_widths(shapes)
         _check_heads(heads, d_k, v)
         self.heads = heads
         self.causal = causal
@@ -129,12 +137,16 @@ class AttentionLearner(torch.nn.Module):
             weight = torch.randn(rows, columns, generator=generator, device=origin, dtype=dtype)
             weight = (weight * rows**-0.5).to(device)
             self.register_parameter(name, torch.nn.Parameter(weight))
+        if o is None:
+            self.register_parameter("W_O", None)
 
     def forward(self, S: Tensor, context: Tensor | None = None, mask: Mask = None) -> Tensor:
         """`attention` of these parameters; `mask` replaces the causal one where it is given."""
         if mask is None and self.causal:
             mask = "causal"
-        params = dict(self.named_parameters(recurse=False))
+        # by attribute: a parametrized weight is no parameter of the module any more
+        named = {name: getattr(self, name) for name in ("W_Q", "W_K", "W_V", "W_O")}
+        params = {name: weight for name, weight in named.items() if weight is not None}
         return attention(params, S, context=context, mask=mask, heads=self.heads)
 
 
@@ -232,7 +244,7 @@ def problem(
     mask: Mask = None,
     heads: int = 1,
 ) -> Problem:
-    """Check shapes and dtypes, and split the heads; raises as `attention` says."""
+    """Check shapes, dtypes and devices, and split the heads; raises as `attention` says."""
     C = S if context is None else context
     W_Q, W_K, W_V, W_O = _weights(params)
     tensors = {"S": S, "context": C, "W_Q": W_Q, "W_K": W_K, "W_V": W_V}
@@ -241,7 +253,7 @@ def problem(
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{name} is a tensor, got {type(tensor).__name__}")
-    _check_dtypes(tensors)
+    _check_dtypes_and_devices(tensors)
     _check_shapes(tensors)
     d_k, v = W_Q.shape[1], W_V.shape[1]
     _check_heads(heads, d_k, v)
@@ -273,13 +285,32 @@ def _weights(params: Params) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     return params["W_Q"], params["W_K"], params["W_V"], params.get("W_O")
 
 
-def _check_dtypes(tensors: Mapping[str, Tensor]) -> None:
+def _check_dtypes_and_devices(tensors: Mapping[str, Tensor]) -> None:
     dtypes = {name: tensor.dtype for name, tensor in tensors.items()}
     if len(set(dtypes.values())) > 1:
         given = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())
         raise TypeError(f"all tensors have one dtype, got {given}")
     if not tensors["S"].is_floating_point():
         raise TypeError(f"tensors are floating point, got {tensors['S'].dtype}")
+    devices = {name: tensor.device for name, tensor in tensors.items()}
+    if len(set(devices.values())) > 1:
+        given = ", ".join(f"{name} {device}" for name, device in devices.items())
+        raise ValueError(f"all tensors are on one device, got {given}")
+
+
+def _check_kinds(widths: Mapping[str, object], dtype: object) -> None:
+    for name, width in widths.items():
+        if width is None and name in ("d_k", "o", "d_context"):
+            continue
+        if not isinstance(width, Integral) or isinstance(width, bool):
+            raise TypeError(f"widths are whole numbers, got {name}={width!r}")
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise TypeError(f"dtype is a floating point torch.dtype, got {dtype!r}")
+
+
+def _check_widths(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    if min(min(shape) for shape in shapes.values()) < 1:
+        raise ValueError(f"every width is at least 1, got shapes {shapes}")
 
 
 def _check_shapes(tensors: Mapping[str, Tensor]) -> None:
@@ -311,6 +342,8 @@ def _check_shapes(tensors: Mapping[str, Tensor]) -> None:
         if any(isinstance(n, int) and n != m for n, m in zip(shape, given, strict=True)):
             wanted = ", ".join(str(n) for n in shape)
             raise ValueError(f"{name} has shape ({wanted}), got {tuple(given)}")
+    # every width is one of a weight
+    _check_widths({name: tuple(tensors[name].shape) for name in expected if name in tensors})
 
 
 def _check_heads(heads: int, d_k: int, v: int) -> None:
@@ -333,6 +366,8 @@ def _mask(mask: Mask, S: Tensor, C: Tensor, heads: int) -> Tensor | None:
         raise TypeError(f'mask is "causal", a tensor or None, got {type(mask).__name__}')
     if mask.dtype not in (torch.bool, S.dtype):
         raise TypeError(f"mask is boolean or has the dtype of S, {S.dtype}; got {mask.dtype}")
+    if mask.device != S.device:
+        raise ValueError(f"mask is on the device of S, {S.device}; got {mask.device}")
     full = (*S.shape[:-2], heads, L, M)
     try:
         return mask.expand(full)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -137,6 +138,7 @@ def test_a_mutant_survives_only_if_no_case_tells_it_apart():
         "nowhere": False,
         "at one case": True,
         "not a number": True,
+        "last entry of the last case": True,
     }
     judged = judge(Check("x", "sample", "m:f"), found)
     assert judged.outcome is Outcome.ERROR
@@ -481,3 +483,11 @@ def test_a_checker_that_is_broken_moves_the_verdict(error: str, monkeypatch: pyt
 @pytest.mark.parametrize("key", sorted({key for *_, key in BROKEN.values()}))
 def test_the_same_claims_are_as_recorded_with_whole_checkers(key: str):
     assert alone(key) is registry[key].expected["quick"].statement
+
+
+def test_a_comparison_that_skips_the_last_case_lets_its_own_mutant_pass(monkeypatch):
+    module = sys.modules["ntteach.checks.agree"]
+    whole = module.worst_margin
+    monkeypatch.setattr(module, "worst_margin", lambda f, known: whole(f, list(known)[:1]))
+    found = compared(off_by(0), mutants={"everywhere": off_by(9)})
+    assert {m.name for m in found.mutants if not m.refuted} == {"last entry of the last case"}

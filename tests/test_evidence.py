@@ -16,13 +16,14 @@ import sympy
 from torch import Tensor
 
 from ntteach import oracles, symbols
-from ntteach.claims import Check, Evidence, Outcome, Setting
+from ntteach.claims import Check, Counterexample, Evidence, Outcome, Setting
 from ntteach.claims.verdict import judge
 from ntteach.paper import registry
 from ntteach.paper.evidence import (
     arithmetic,
     blocks,
     contrasts,
+    controls,
     definitions,
     elementwise,
     gradients,
@@ -285,6 +286,8 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     ),
     "gradient rows follow, mask moved along": ([PAIR | TURN | CAUSAL, PLANE | TURN | CAUSAL], []),
     "rows stay": ([PAIR | STAY], [PAIR | TURN]),
+    "output rows stay": ([PAIR | STAY], [PAIR | TURN]),
+    "first output is invariant": ([PAIR | STAY], [PAIR | TURN]),
     "output is invariant": ([PAIR | STAY], [PAIR | TURN]),
     "output is equivariant": ([PAIR | TURN, PLANE | TURN], [PAIR | TURN | CAUSAL]),
     "readout is invariant": ([PAIR | TURN, PLANE | TURN], [PAIR | TURN | CAUSAL]),
@@ -322,6 +325,12 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     "first mean is all": ([{"losses": [[1], [1]]}], [{"losses": [[1], [2]]}]),
     "means lie between the extremes": ([{"losses": [[1], [0, 0]]}], []),
 }
+# A spoiled law breaks wherever the law holds, unless what is spoiled is zero.
+CASES |= {
+    f"{law}, {name} spoiled": ([CASES[law][0][0] | {"S": [[0], [0]]}], CASES[law][0][:1])
+    for law, names in sentences.SPOILED.items()
+    for name in names
+}
 
 
 def test_every_law_has_cases_here():
@@ -340,6 +349,64 @@ def test_laws_hold_and_break_where_they_should(law: str, numbers: Arithmetic):
     for given in breaking:
         finding = sentences.LAWS[law](given, numbers)
         assert finding.violated, (given, finding)
+
+
+SEARCHED = [
+    (key, check.arguments["law"], check.arguments["mutants"])
+    for key, claim in registry.items()
+    for check in claim.checks
+    if check.run.endswith("sentences:search_holds")
+]
+
+
+@pytest.mark.parametrize(("key", "law", "mutants"), SEARCHED, ids=lambda x: str(x)[:40])
+def test_a_law_that_is_searched_has_a_mutant_of_its_own(
+    key: str, law: str, mutants: tuple[str, ...]
+):
+    def function(name: str) -> Any:
+        return getattr(sentences.LAWS[name], "func", sentences.LAWS[name])
+
+    assert any(function(mutant) is function(law) for mutant in mutants)
+    # what a law compares is spoiled part by part
+    spoiled = {f"{law}, {name} spoiled" for name in sentences.SPOILED.get(law, ())}
+    assert spoiled <= set(mutants)
+
+
+CLOSE = Arithmetic(**{**vars(FLOATS), "same": lambda x, y: np.allclose(x, y, 0.05, 0.05)})
+
+
+@pytest.mark.parametrize("law", sentences.SPOILED)
+def test_a_spoiled_law_sees_a_loose_tolerance(law: str):
+    (given, *_), _ = CASES[law]
+    for name in sentences.SPOILED[law]:
+        assert not sentences.LAWS[f"{law}, {name} spoiled"](given, FLOATS).holds
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(arithmetic, "FLOATS", CLOSE)  # read() asks for it by name
+            assert sentences.LAWS[f"{law}, {name} spoiled"](given, CLOSE).holds
+
+
+REFUTED_OUTSIDE = [
+    (key, name)
+    for key, cases in controls.CONTROLS.items()
+    for name in cases
+    if name in controls.OUTSIDE
+]
+
+
+@pytest.mark.parametrize(("key", "name"), REFUTED_OUTSIDE)
+def test_a_case_outside_one_hypothesis_would_refute_without_it(key: str, name: str):
+    stored = registry[key].counterexample
+    assert stored is not None
+    replay = Counterexample(stored.replay, controls.CONTROLS[key][name]).run()
+    assert replay.refutes
+    assert [h.name for h in replay.hypotheses if not h.met] == [controls.OUTSIDE[name]]
+
+
+def test_every_refuted_law_about_weights_has_a_case_outside():
+    read = {key for key, cases in controls.CONTROLS.items() if "S" in next(iter(cases.values()))}
+    assert {key for key, _ in REFUTED_OUTSIDE} == read
+    zero = {key for key, name in REFUTED_OUTSIDE if name == "W_Q is zero"}
+    assert read - zero == {"permutation-invariance", "importance-grows"}
 
 
 OUTSIDE: dict[str, dict[str, Any]] = {

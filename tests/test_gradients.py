@@ -502,6 +502,46 @@ def test_gradient_norm_of_a_zero_loss_gradient_is_zero():
         assert (zero == 0).all()
 
 
+@pytest.mark.parametrize(("L", "d"), [(3, 8), (12, 2)], ids=["Gram matrices", "gradients"])
+def test_gradient_norm_has_derivative_zero_where_it_is_zero(L, d):
+    case, R = norm_problem(L, d)
+    R = R.clone()
+    R[1] = 0
+
+    def total(params: Params, S: Tensor, R: Tensor) -> Tensor:
+        return gradient_norms(params, S, R, **case.arguments).sum()
+
+    by_params, by_S, by_R = grad(total, argnums=(0, 1, 2))(case.params, case.S, R)
+    assert all(x.isfinite().all() for x in (by_S, by_R, *by_params.values()))
+    assert (by_S[1] == 0).all()
+    assert (by_R[1] == 0).all()
+    # one at a time, as for the others of the batch
+    one = vmap(grad(total, argnums=2), in_dims=(None, 0, 0))(case.params, case.S, R)
+    assert relative_error(one, by_R) <= 1e-13
+    assert (by_R[[0, 2, 3, 4]] != 0).any((1, 2)).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("L", "d"), [(3, 8), (12, 2)], ids=["Gram matrices", "gradients"])
+def test_gradient_norms_scale_with_the_loss_gradient(L, d, dtype):
+    case, R = norm_problem(L, d, dtype=dtype)
+    expected = gradient_norms(case.params, case.S, R, **case.arguments)
+    by_S = grad(lambda S, R: gradient_norms(case.params, S, R, heads=2).sum())
+    for size in (1e20, 1e-20, -3.0):
+        found = gradient_norms(case.params, case.S, size * R, **case.arguments)
+        assert relative_error(found, abs(size) * expected) <= 64 * torch.finfo(dtype).eps
+        found = by_S(case.S, size * R)
+        assert relative_error(found, abs(size) * by_S(case.S, R)) <= 1e4 * torch.finfo(dtype).eps
+
+
+def test_gradient_norm_can_be_differentiated_by_the_loss_gradient():
+    case, R = norm_problem(3, 4, N=2)
+    inputs = R.clone().requires_grad_()
+    norm = lambda R: gradient_norms(case.params, case.S, R, **case.arguments)  # noqa: E731
+    assert torch.autograd.gradcheck(norm, inputs, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(norm, inputs)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_gradient_norms_err_by_no_more_than_said_where_gradients_cancel(dtype, generator):
     # equal elements with loss gradients that sum to zero: every gradient is zero
@@ -593,5 +633,7 @@ def test_loss_gradient_has_the_shape_and_dtype_of_the_output(function, kind):
     for wrong in (R.float(), R.long()):
         with pytest.raises(TypeError, match=r"output's dtype, torch.float64, got torch\.(fl|in)"):
             function(case.params, case.S, wrong, **case.arguments)
+    with pytest.raises(ValueError, match="on the output's device, cpu, got meta"):
+        function(case.params, case.S, R.to("meta"), **case.arguments)
     with pytest.raises(TypeError, match="output_grad is a tensor, got list"):
         function(case.params, case.S, R.tolist(), **case.arguments)

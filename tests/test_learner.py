@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -408,6 +409,51 @@ def test_weights_have_variance_one_over_fan_in(generator):
         assert abs(weight.mean().item()) < 5 * (fan_in * weight.numel()) ** -0.5
 
 
+@pytest.mark.parametrize("o", [None, 3])
+def test_learner_under_parametrization_is_attention_of_what_it_gives(o, generator):
+    learner = AttentionLearner(3, v=2, o=o, generator=generator)
+    S = torch.randn(2, 4, 3, generator=generator)
+    expected = learner(S)
+    parametrize = torch.nn.utils.parametrizations.weight_norm
+    for name in dict(learner.named_parameters()):
+        parametrize(learner, name)
+    assert relative_error(learner(S), expected) <= 1e-6
+    learner(S).sum().backward()
+    assert all(w.grad is not None and w.grad.isfinite().all() for w in learner.parameters())
+
+
+def test_everything_on_the_meta_device_has_its_shape(generator):
+    params = {name: w.to("meta") for name, w in draw(generator, v=4, o=3).items()}
+    S, R = (torch.empty(2, 5, 3, dtype=torch.float64, device="meta") for _ in "SR")
+    masks = [None, "causal", torch.ones(5, 5, dtype=torch.bool, device="meta")]
+    for mask in masks:
+        arguments: dict[str, Any] = {"mask": mask, "heads": 2}
+        output = attention(params, S, **arguments)
+        assert (output.shape, output.device.type) == ((2, 5, 3), "meta")
+        norms = ntteach.gradient_norms(params, S, R, **arguments)
+        assert (norms.shape, norms.device.type) == ((2,), "meta")
+        loss = lambda params, S, a=arguments: attention(params, S, **a).sum()  # noqa: E731
+        found = vmap(grad(loss), in_dims=(None, 0))(params, S)
+        assert {k: x.shape for k, x in found.items()} == {
+            k: (2, *w.shape) for k, w in params.items()
+        }
+    assert AttentionLearner(3, device="meta")(S.float()).shape == (2, 5, 1)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_nan_and_inf_go_through_also_from_padded_places(bad, generator):
+    params, S = draw(generator), torch.randn(4, 3, generator=generator, dtype=torch.float64)
+    padded = torch.tensor([True, True, True, False])
+    dirty = S.clone()
+    dirty[3] = bad
+    as_float = torch.zeros(4, dtype=S.dtype).masked_fill(~padded, -torch.inf)
+    for mask in (padded, as_float):
+        assert attention(params, S, mask=mask).isfinite().all()
+        assert not attention(params, dirty, mask=mask)[:3].isfinite().any()
+    assert not attention(params, S, mask=as_float.clone().fill_(bad)).isfinite().any()
+    assert not attention({**params, "W_V": params["W_V"] * bad}, S).isfinite().any()
+
+
 def test_state_dict_round_trip_gives_the_same_learner(generator, tmp_path):
     learner, other = (AttentionLearner(3, v=2, o=2, heads=1, generator=generator) for _ in "ab")
     S = torch.randn(2, 4, 3, generator=generator)
@@ -502,6 +548,38 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], list[str]]] = {
         TypeError,
         ["one dtype", "context torch.float64"],
     ),
+    "S on another device": (
+        {"S": torch.zeros(2, 3, 4, device="meta")},
+        ValueError,
+        ["all tensors are on one device", "S meta", "W_Q cpu"],
+    ),
+    "context on another device": (
+        {"context": torch.zeros(2, 7, 5, device="meta")},
+        ValueError,
+        ["all tensors are on one device", "S cpu", "context meta"],
+    ),
+    "mask on another device": (
+        {"mask": torch.ones(3, 7, dtype=torch.bool, device="meta")},
+        ValueError,
+        ["mask is on the device of S, cpu", "got meta"],
+    ),
+    "d_k of 0": (
+        {"W_Q": torch.zeros(4, 0), "W_K": torch.zeros(5, 0)},
+        ValueError,
+        ["every width is at least 1", "'W_Q': (4, 0)"],
+    ),
+    "d of 0": (
+        {"S": torch.zeros(2, 3, 0), "W_Q": torch.zeros(0, 8)},
+        ValueError,
+        ["every width is at least 1", "'W_Q': (0, 8)"],
+    ),
+    "d_c of 0": (
+        {"context": torch.zeros(2, 7, 0), "W_K": torch.zeros(0, 8), "W_V": torch.zeros(0, 6)},
+        ValueError,
+        ["every width is at least 1", "'W_K': (0, 8)"],
+    ),
+    "v of 0": ({"W_V": torch.zeros(5, 0)}, ValueError, ["at least 1", "'W_V': (5, 0)"]),
+    "o of 0": ({"W_O": torch.zeros(6, 0)}, ValueError, ["at least 1", "'W_O': (6, 0)"]),
     "integers": (
         {k: x.long() for k, x in GOOD.items() if isinstance(x, Tensor)},
         TypeError,
@@ -603,6 +681,25 @@ def test_learner_refuses_widths_and_heads_that_do_not_fit(options, words):
     with pytest.raises(ValueError, match=r"at least 1|heads divides") as caught:
         AttentionLearner(**options)
     assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"d": "4"}, "widths are whole numbers, got d='4'"),
+        ({"d": 1.5}, "widths are whole numbers, got d=1.5"),
+        ({"d": None}, "widths are whole numbers, got d=None"),
+        ({"d": True}, "widths are whole numbers, got d=True"),
+        ({"d": 4, "d_k": 2.0}, "widths are whole numbers, got d_k=2.0"),
+        ({"d": 4, "v": None}, "widths are whole numbers, got v=None"),
+        ({"d": 4, "o": "2"}, "widths are whole numbers, got o='2'"),
+        ({"d": 4, "dtype": torch.int64}, "dtype is a floating point torch.dtype, got torch.int64"),
+        ({"d": 4, "dtype": "float32"}, "dtype is a floating point torch.dtype, got 'float32'"),
+    ],
+)
+def test_learner_refuses_widths_and_dtypes_of_another_kind(options, words):
+    with pytest.raises(TypeError, match=re.escape(words)):
+        AttentionLearner(**options)
 
 
 def test_shapes_in_annotations_are_checked_under_test():

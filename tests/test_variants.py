@@ -59,7 +59,7 @@ def test_a_right_bidirectional_module_passes_and_breaks_causality(name):
         assert not check(getattr(zoo, name), causal=True).holds
 
 
-@pytest.mark.parametrize("name", ["CausalSDPA", "causal_learner", "causal_mean"])
+@pytest.mark.parametrize("name", ["CausalSDPA", "causal_learner", "causal_mean", "NoInit"])
 def test_a_right_causal_module_passes_and_breaks_the_laws_of_the_others(name):
     report = check(getattr(zoo, name), causal=True)
     assert report.holds, report.text()

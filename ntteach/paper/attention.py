@@ -32,6 +32,7 @@ CLAIMS = (
                 _EQ2,
                 form="self",
             ),
+            check("AttentionLearner", "implementation", "definitions:module", form="self"),
         ),
         expected=record("verified"),
         found="Well posed for all real input, also where logits would overflow a plain "
@@ -58,7 +59,7 @@ CLAIMS = (
             ),
         ),
         expected=record("verified"),
-        found="The figure draws Eq. 2.",
+        found="Three invocations, as the caption says; the boxes redrawn here compute Eq. 2.",
         requires=("self-attention",),
         derivation="derivations/definition.py",
     ),

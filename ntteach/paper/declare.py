@@ -94,6 +94,21 @@ def closed_form(block: str, form: str, covers: tuple[str, ...] = ()) -> tuple[Ch
     )
 
 
+def by_differences(block: str, form: str, covers: tuple[str, ...] = ()) -> Check:
+    """The closed form of one block against central differences alone."""
+    return closed_form(block, form, covers)[1]
+
+
+def contracted(form: str) -> Check:
+    """`parameter_gradient` and `gradient_norms` against the oracle's Jacobian, contracted."""
+    return check(
+        f"gradients and norms for a given loss gradient: {form}",
+        "autograd",
+        "gradients:contracted",
+        form=form,
+    )
+
+
 def searched(law: str, domain: str, *mutants: str, covers: tuple[str, ...] = ()) -> Check:
     """No small case breaks a law; each mutant, a false neighbour of the law, is broken."""
     return check(

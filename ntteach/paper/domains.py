@@ -37,11 +37,16 @@ class AttentionCase:
     mask: Tensor | None = None
     heads: int = 1
     name: str = "random"
+    causal: bool = False
     arguments: dict[str, Any] = field(init=False)
+    library: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
+        # the oracle gets the causal mask as a tensor, the library by the name that users type
         arguments = {"context": self.context, "mask": self.mask, "heads": self.heads}
         object.__setattr__(self, "arguments", arguments)
+        library = arguments | ({"mask": "causal"} if self.causal else {})
+        object.__setattr__(self, "library", library)
 
     def __str__(self) -> str:
         shapes = ", ".join(f"{name} {tuple(w.shape)}" for name, w in self.params.items())
@@ -65,6 +70,7 @@ class AttentionCase:
             convert(self.mask),
             self.heads,
             self.name,
+            self.causal,
         )
 
 
@@ -162,7 +168,15 @@ def _draw(
             mask[0, 0, -1] = False if mask.dtype == torch.bool else -math.inf
         mask = mask.to(device)
     context = normal(n.N, n.M, n.d_c) if cross else None
-    return AttentionCase(params, normal(n.N, n.L, n.d), context, mask, n.heads, f"{form} {index}")
+    return AttentionCase(
+        params,
+        normal(n.N, n.L, n.d),
+        context,
+        mask,
+        n.heads,
+        f"{form} {index}",
+        form == "causal",
+    )
 
 
 def edge_cases(form: str, *, seed: int, device: str = "cpu") -> list[AttentionCase]:
@@ -182,7 +196,9 @@ def edge_cases(form: str, *, seed: int, device: str = "cpu") -> list[AttentionCa
                 context = None if context is None else context[:, :1].expand_as(context)
             if name == "logits of 1e4":
                 params["W_Q"] = 1e4 * params["W_Q"]
-            cases.append(AttentionCase(params, S, context, case.mask, case.heads, name))
+            cases.append(
+                AttentionCase(params, S, context, case.mask, case.heads, name, case.causal)
+            )
     return cases
 
 
@@ -233,7 +249,8 @@ def _attention_cases(
     elif form == "masked":
         mask = torch.from_numpy(draw(hnp.arrays(bool, (length, columns))))
     context = matrix(columns, context_width) if cross else None
-    return AttentionCase(params, matrix(length, width), context, mask, heads, form)
+    S = matrix(length, width)
+    return AttentionCase(params, S, context, mask, heads, form, form == "causal")
 
 
 def magnitudes(case: AttentionCase) -> Iterator[tuple[str, float]]:

@@ -1,7 +1,7 @@
 """Section 4.1: the gradient as blocks of columns (Eqs. 8, 9 and 24)."""
 
 from ntteach.claims.model import Claim, record
-from ntteach.paper.declare import check, equations, proved
+from ntteach.paper.declare import by_differences, check, equations, proved
 
 _EQ8, _EQ9 = equations("8"), equations("9", "24")
 
@@ -26,6 +26,7 @@ CLAIMS = (
                 _EQ8,
                 form="self",
             ),
+            *(by_differences(block, "self", _EQ8) for block in ("W_V", "W_Q", "W_K")),
         ),
         expected=record("verified"),
         found="The blocks are complete and in any order; the paper's order is value, query, key.",
@@ -64,6 +65,7 @@ CLAIMS = (
                 _EQ9,
                 form="scalar",
             ),
+            *(by_differences(block, "scalar", _EQ9) for block in ("W_V", "W_Q", "W_K")),
         ),
         expected=record("verified"),
         found="2 d + 1 blocks of L rows and d columns hold the 2 d^2 + d derivatives of each row.",

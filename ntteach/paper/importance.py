@@ -134,7 +134,7 @@ CLAIMS = (
         "|omega_j^(i)| does not fall for any i.",
         checks=refuted("importance grows", "sharpen", "importance vanishes"),
         expected=record("refuted"),
-        found="It vanishes where attention selects one element, and is largest in between.",
+        found="It falls to zero as attention selects one element; before that it may rise or fall.",
         counterexample=case("replay_importance_grows", S=[[0], [1]], **_ONES, sharpen=2),
     ),
     Claim(

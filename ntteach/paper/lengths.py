@@ -1,7 +1,7 @@
 """Section 4.1: the gradient and the length of the sequence; footnote 5."""
 
 from ntteach.claims.model import Claim, record
-from ntteach.paper.declare import case, check, proved, refuted, searched
+from ntteach.paper.declare import case, check, closed_form, proved, refuted, searched
 
 _ONES = {"W_Q": [[1]], "W_K": [[1]], "W_V": [[1]]}
 _LAST = "Section 4.1, last sentences"
@@ -44,7 +44,14 @@ CLAIMS = (
         checks=(
             proved("length_scaling", "sequence repeated", "averaged gradient"),
             proved("length_scaling", "context repeated", "sequence and context repeated"),
-            searched("repetition", "repeats", "sum stays"),
+            searched(
+                "repetition",
+                "repeats",
+                "sum stays",
+                "repetition, W_Q spoiled",
+                "repetition, W_K spoiled",
+                "repetition, W_V spoiled",
+            ),
         ),
         expected=record("verified"),
         found="Every copy of a row has the gradient that the row had.",
@@ -80,7 +87,14 @@ CLAIMS = (
         "For every mask weight m_jk; the search takes the causal mask of one copy.",
         checks=(
             proved("length_scaling", "sequence and mask repeated"),
-            searched("repetition, mask repeated", "causal repeats", "repetition"),
+            searched(
+                "repetition, mask repeated",
+                "causal repeats",
+                "repetition",
+                "repetition, mask repeated, W_Q spoiled",
+                "repetition, mask repeated, W_K spoiled",
+                "repetition, mask repeated, W_V spoiled",
+            ),
         ),
         expected=record("verified"),
         found="Again it is the place of the mask that matters, not masking.",
@@ -121,9 +135,11 @@ CLAIMS = (
         number="Section 4.1",
         kind="sentence",
         locus=_FOOTNOTE,
-        statement="Sequences may be taken to have one length, by padding.",
+        statement="Padding sequences to one length changes nothing for the real elements, also if "
+        "no mask is set.",
         encoded="Zero elements appended as padding, without a mask, leave the gradients of the "
-        "real elements' outputs.",
+        "real elements' outputs. The footnote pads or truncates and names no mask; this is its "
+        "strong reading.",
         checks=refuted("padding, unmasked", "padding", "padding, masked"),
         expected=record("refuted"),
         found="A zero element still takes its share of the attention.",
@@ -138,7 +154,15 @@ CLAIMS = (
         encoded="For every sequence and any number of masked elements; `ntteach.padding_mask`.",
         checks=(
             proved("padding", ""),
-            searched("padding, masked", "padding", "padding, unmasked"),
+            check("padding_mask against sequences alone", "loops", "sequences:padding_mask"),
+            searched(
+                "padding, masked",
+                "padding",
+                "padding, unmasked",
+                "padding, masked, W_Q spoiled",
+                "padding, masked, W_K spoiled",
+                "padding, masked, W_V spoiled",
+            ),
         ),
         expected=record("verified"),
         found="Padding needs its mask, and outputs at padded places have to be left out of means.",
@@ -147,11 +171,31 @@ CLAIMS = (
         derivation="derivations/padding.py",
     ),
     Claim(
+        key="unequal-length-gradients",
+        number="Section 4.1",
+        kind="sentence",
+        locus=_FOOTNOTE,
+        statement="Results for sequences of different length follow directly; first reading: each "
+        "sequence has its gradients by Eqs. 10-12, at its own length.",
+        encoded="Eqs. 10-12 hold for every L; nothing in them refers to other sequences.",
+        checks=(
+            proved("value_gradient", "(10) any v, softmax form", block="W_V"),
+            proved("query_gradient", "(11) covariance form, any v", block="W_Q"),
+            proved("key_gradient", "(12) covariance form, any v", block="W_K"),
+            *(one for block in ("W_V", "W_Q", "W_K") for one in closed_form(block, "self")),
+        ),
+        expected=record("verified"),
+        found="In this reading the footnote holds.",
+        requires=("self-attention",),
+        derivation="derivations/query_gradient.py",
+    ),
+    Claim(
         key="unequal-length-mean",
         number="Section 4.1",
         kind="sentence",
         locus=_FOOTNOTE,
-        statement="Results for sequences of different length follow directly.",
+        statement="Results for sequences of different length follow directly; second reading: so "
+        "does the average of Eq. 6, without a choice.",
         encoded="Eq. 6's average has one reading: the mean over sequences of their means over "
         "elements is the mean over all elements.",
         checks=refuted("both means agree", "losses", "means lie between the extremes"),
@@ -170,6 +214,7 @@ CLAIMS = (
         encoded="For any number of sequences of any one length.",
         checks=(
             proved("training", "equal lengths"),
+            check("average_loss of both kinds against loops", "loops", "sequences:both_averages"),
             searched("both means agree, equal lengths", "equal losses", "first mean is all"),
         ),
         expected=record("verified"),

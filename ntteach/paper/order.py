@@ -19,7 +19,15 @@ CLAIMS = (
         "sentence is about Eq. 11; all three blocks are claimed.",
         checks=(
             proved("equivariance", "permuted:"),
-            searched("gradient rows follow", "order", "rows stay", "output is invariant"),
+            searched(
+                "gradient rows follow",
+                "order",
+                "rows stay",
+                "output is invariant",
+                "gradient rows follow, W_Q spoiled",
+                "gradient rows follow, W_K spoiled",
+                "gradient rows follow, W_V spoiled",
+            ),
         ),
         expected=record("verified"),
         found="Holds for all three blocks, for every length.",
@@ -56,7 +64,12 @@ CLAIMS = (
         checks=(
             proved("equivariance", "permuted, mask moved"),
             searched(
-                "gradient rows follow, mask moved along", "causal order", "gradient rows follow"
+                "gradient rows follow, mask moved along",
+                "causal order",
+                "gradient rows follow",
+                "gradient rows follow, mask moved along, W_Q spoiled",
+                "gradient rows follow, mask moved along, W_K spoiled",
+                "gradient rows follow, mask moved along, W_V spoiled",
             ),
         ),
         expected=record("verified"),
@@ -105,7 +118,13 @@ CLAIMS = (
         encoded="For every sequence and permutation.",
         checks=(
             proved("equivariance", "permuted: output"),
-            searched("output is equivariant", "order", "output is invariant"),
+            searched(
+                "output is equivariant",
+                "order",
+                "output is invariant",
+                "output rows stay",
+                "output is equivariant, output spoiled",
+            ),
         ),
         expected=record("verified"),
         found="Holds.",
@@ -123,7 +142,13 @@ CLAIMS = (
         encoded="For every sequence and permutation, without a mask.",
         checks=(
             proved("equivariance", "mean over rows"),
-            searched("readout is invariant", "order", "output is invariant"),
+            searched(
+                "readout is invariant",
+                "order",
+                "output is invariant",
+                "first output is invariant",
+                "readout is invariant, readout spoiled",
+            ),
         ),
         expected=record("verified"),
         found="Invariance needs a readout that does not see the order.",

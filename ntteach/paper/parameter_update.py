@@ -1,7 +1,7 @@
 """Section 4.1: gradient descent on the averaged loss (Eq. 6) and its flow (Eq. 7)."""
 
 from ntteach.claims.model import Claim, record
-from ntteach.paper.declare import check, equations, proved
+from ntteach.paper.declare import check, contracted, equations, proved
 
 _EQ6, _EQ7 = equations("6"), equations("7")
 
@@ -13,9 +13,9 @@ CLAIMS = (
         locus="Section 4.1, first paragraph",
         statement="Training moves the parameters against the gradient of the loss, averaged over "
         "the N sequences and their L elements, times the learning rate.",
-        encoded="For a loss of each output and its target, the update with hand-derived "
-        "gradients is one step of plain gradient descent on the average over all N L outputs. "
-        "Smallest case: N = L = d = 1.",
+        encoded="The update with hand-derived gradients is one step of plain gradient descent on "
+        "the average over all N L outputs. Symbolic for one sequence and the squared loss, for all "
+        "L, d; sampled for batches, the logistic and the Huber loss. Smallest case: N = L = d = 1.",
         checks=(
             proved("training", "(6)-(7)", covers=_EQ6),
             check("one step against autograd", "autograd", "training:step", _EQ6),
@@ -38,11 +38,20 @@ CLAIMS = (
         locus="Section 4.1, first paragraph",
         statement="The direction of the flow is the product of the loss gradients by the outputs "
         "with the gradients of the outputs by the parameters.",
-        encoded="The gradient of the averaged loss is (1 / NL) sum G_ij df(S_i)_j / dtheta for all "
-        "L, d (the chain rule), also for the logistic and the Huber loss.",
+        encoded="The gradient of the averaged loss is (1 / NL) sum G_ij df(S_i)_j / dtheta (the "
+        "chain rule). Symbolic for one sequence and the squared loss, for all L, d; sampled for "
+        "batches, the logistic and the Huber loss.",
         checks=(
             proved("training", "(6)-(7)", covers=_EQ7),
             check("the product against autograd", "autograd", "training:product", _EQ7),
+            check(
+                "the product against central differences",
+                "finite-difference",
+                "training:product",
+                _EQ7,
+                differences=True,
+            ),
+            contracted("self"),
         ),
         expected=record("verified"),
         found="The product form is the chain rule.",

@@ -13,15 +13,18 @@ CLAIMS = (
         locus="Appendix A.3",
         statement="Row by row, the quotient rule with dE_jk / dW_Q[a, i] = d^-1/2 S_ja K_ki E_jk "
         "gives the query gradient.",
-        encoded="Each step as an identity for all L and d: the rows as quotients, the derivative "
-        "of an entry of E, of the numerator and of the normaliser, the quotient rule, the common "
-        "factor taken out.",
+        encoded="The steps that the derivation must have gone through, as identities for all L "
+        "and d: the rows as quotients, the derivative of an entry of E, of the numerator and of "
+        "the normaliser, the quotient rule, the common factor taken out.",
         checks=(
-            proved("row_by_row", "(29)-(33)", "row j after (33)", "(34)-(43)", covers=_DERIVED),
+            proved(
+                "row_by_row", "(29)-(33)", "(34)-(43)", covers=_DERIVED, block="W_Q", form="scalar"
+            ),
+            proved("row_by_row", "row j after (33)", covers=_DERIVED),
             *closed_form("W_Q", "scalar", _DERIVED),
         ),
         expected=record("verified"),
-        found="Every step holds.",
+        found="Every step, as restored here, holds.",
         requires=("self-attention",),
         derivation="derivations/row_by_row.py",
     ),

@@ -1,7 +1,7 @@
 """Section 4.1 and Appendix A.3: what a row of the gradient consists of."""
 
 from ntteach.claims.model import Claim, record
-from ntteach.paper.declare import case, check, proved, refuted, searched
+from ntteach.paper.declare import case, check, closed_form, proved, refuted, searched
 
 _ONES = {"W_Q": [[1]], "W_K": [[1]], "W_V": [[1]]}
 _EYE = [[1, 0], [0, 1]]
@@ -13,7 +13,7 @@ CLAIMS = (
         kind="sentence",
         locus="Section 4.1, after Eq. 12",
         statement="What is said of the query gradient holds similarly for the key and the value "
-        "gradient.",
+        "gradient; first reading: a row is a number times its own element.",
         encoded="As Eq. 11 has it: row j of each column of the key and the value block is a number "
         "times the own element S_j.",
         checks=refuted(
@@ -25,6 +25,26 @@ CLAIMS = (
         counterexample=case(
             "replay_rows_are_multiples", S=_EYE, W_Q=_EYE, W_K=_EYE, W_V=[[1], [0]]
         ),
+    ),
+    Claim(
+        key="key-value-closed-forms",
+        number="Section 4.1",
+        kind="sentence",
+        locus="Section 4.1, after Eq. 12",
+        statement="What is said of the query gradient holds similarly for the key and the value "
+        "gradient; second reading: they have closed forms of the same kind.",
+        encoded="Eqs. 10 and 12 for all L, d, d_k, v: means, under row j of the attention, of the "
+        "elements or of their products with the values.",
+        checks=(
+            proved("value_gradient", "(10) any v, softmax form", block="W_V"),
+            proved("key_gradient", "(12) covariance form, any v", block="W_K"),
+            *closed_form("W_V", "self"),
+            *closed_form("W_K", "self"),
+        ),
+        expected=record("verified"),
+        found="In this reading the sentence holds.",
+        requires=("self-attention",),
+        derivation="derivations/key_gradient.py",
     ),
     Claim(
         key="key-value-rows-mix",
@@ -40,7 +60,13 @@ CLAIMS = (
             proved("key_gradient", "(12) covariance form, any v", block="W_K"),
             proved("definition", "(2) weights of a row sum to one"),
             proved("importance", "deviations from the mean"),
-            searched("rows mix elements", "two columns", "rows hold their own element"),
+            searched(
+                "rows mix elements",
+                "two columns",
+                "rows hold their own element",
+                "rows mix elements, W_K spoiled",
+                "rows mix elements, W_V spoiled",
+            ),
         ),
         expected=record("verified"),
         found="Attention enters the three blocks in three different ways.",
@@ -54,14 +80,18 @@ CLAIMS = (
         kind="sentence",
         locus="Appendix A.3, paragraph after Eq. 55",
         statement="The gradient of a sequence decomposes into one part for each element.",
-        encoded="The gradient of the averaged loss is the average over j of G_j df_j / dW, for all "
-        "L, d, and each df_j / dW is given by row j of the attention.",
+        encoded="The gradient of the averaged loss is the average over j of G_j df_j / dW, and "
+        "each df_j / dW is Eq. 10, 11 or 12 with row j of the attention, for all L, d. The average "
+        "is symbolic for the squared loss, sampled for two others.",
         checks=(
             proved("training", "(6)-(7)"),
+            proved("value_gradient", "(26)-(28), (10) softmax", block="W_V", form="scalar"),
+            proved("query_gradient", "(11) covariance form, v = 1", block="W_Q", form="scalar"),
+            proved("key_gradient", "(12) covariance form, v = 1", block="W_K", form="scalar"),
             check("the sum of the parts against autograd", "autograd", "training:product"),
         ),
         expected=record("verified"),
-        found="Rows can be computed in parallel, and are.",
+        found="One part for each element; every part needs all keys and values.",
         requires=("self-attention",),
         derivation="derivations/training.py",
     ),
@@ -104,7 +134,7 @@ CLAIMS = (
         ),
         expected=record("verified"),
         found="The elements are a batch for the queries; keys and values tie them together.",
-        requires=("cross-attention",),
+        requires=("cross-attention", "cross-gradients"),
         repairs="gradient-rows-independent",
         derivation="derivations/cross_attention.py",
     ),
@@ -133,6 +163,7 @@ CLAIMS = (
         checks=(
             proved("equivariance", "mean over rows"),
             check("against autograd of the readout", "autograd", "contrasts:readout_gradient"),
+            check("mean_readout with lengths against loops", "loops", "sequences:readout"),
         ),
         expected=record("verified"),
         found="One choice of readout; `ntteach.mean_readout`.",

@@ -13,14 +13,15 @@ CLAIMS = (
         locus="Appendix A.3",
         statement="Only the numerator of the softmax-weighted mean depends on W_V, so the "
         "derivative of row j is row j of diag(1/(E 1)) E S.",
-        encoded="Each line as an identity for all L and d; the last line is Eq. 10.",
+        encoded="The lines that the derivation must have gone through, as identities for all L "
+        "and d; the last is Eq. 10.",
         checks=(
-            proved("row_by_row", "(25)", "(26)-(28)", covers=_DERIVED),
+            proved("row_by_row", "(25)", "(26)-(28)", covers=_DERIVED, block="W_V", form="scalar"),
             proved("value_gradient", "(25)", covers=_DERIVED),
             *closed_form("W_V", "scalar", _DERIVED),
         ),
         expected=record("verified"),
-        found="Every line holds.",
+        found="Every line, as restored here, holds.",
         requires=("self-attention",),
         derivation="derivations/row_by_row.py",
     ),

@@ -107,7 +107,8 @@ def _from_file(path: Path) -> ModuleType:
 def prepare(target: object, name: str) -> Callable[..., Any]:
     """A module or a function of a sequence: classes and factories called, modules copied.
 
-    A callable that is no module and requires no argument is a factory; otherwise it is f(S).
+    A callable that is no module and requires no argument is a factory; otherwise it is f(S). A
+    module class without an `__init__` of its own shows nn.Module's `*args` and requires none.
 
     Raises:
         CannotCheck: not callable, arguments missing, or the factory raises.
@@ -121,7 +122,8 @@ def prepare(target: object, name: str) -> Callable[..., Any]:
         raise CannotCheck(
             f"{name} needs arguments ({', '.join(needed)}): name a factory without arguments"
         )
-    if needed is None or needed:
+    module_class = isinstance(target, type) and issubclass(target, torch.nn.Module)
+    if needed or (needed is None and not module_class):
         return target
     try:
         made = target()

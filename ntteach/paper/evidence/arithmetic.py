@@ -143,6 +143,16 @@ def same_blocks(p: Problem, one: Mapping[str, Array], other: Mapping[str, Array]
     return all(p.arithmetic.same(one[name], other[name]) for name in BLOCKS)
 
 
+def spoiled(p: Problem, blocks: Mapping[str, Array], name: str | None) -> dict[str, Array]:
+    """Blocks of which the named one is too large by one part in a million; None spoils none.
+
+    A law about all blocks that is told of a spoiled one has to be false, unless that block is
+    zero. One that is not has not looked at the block, or not closely.
+    """
+    factor = p.arithmetic.number("1000001/1000000")
+    return {key: block * factor if key == name else block for key, block in blocks.items()}
+
+
 @dataclass(frozen=True)
 class Finding:
     """What a law comes to on one case: the hypotheses, the claim, and whether it held."""

@@ -1,7 +1,8 @@
 """For each refuted claim, cases that its replay must leave alone.
 
 In each of them the claim holds, or a hypothesis is not met: a replay that refuted these as well
-would refute anything.
+would refute anything. Where `OUTSIDE` names a hypothesis for a control, that one alone is not met,
+and without it the case would refute the claim.
 """
 
 from __future__ import annotations
@@ -12,15 +13,25 @@ from typing import Any
 _ONES = {"W_Q": [[1]], "W_K": [[1]], "W_V": [[1]]}
 _UNIT = {"S": [[1], [-1]], "W_Q": [["1/2"]], "W_K": [[1]]}  # both rows: omega = 8/9 W_V
 
+_ZERO, _WIDE = "W_Q is zero", "two features of queries and keys, one of elements"
+_WIDE_ONES = {"W_Q": [[1, 1]], "W_K": [[1, 1]], "W_V": [[1]]}
+
+# Equal logits make all outputs equal and, with W_K or W_V zero, every omega zero: no case with a
+# zero matrix breaks permutation-invariance or importance-grows.
+OUTSIDE = {_ZERO: "no weight matrix is zero", _WIDE: "shapes as in Eq. 2"}
+
 CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "causal-gradient-equivariance": {
         "nothing is reordered": {"S": [[1], [2]], **_ONES, "mask": "causal", "order": [0, 1]},
         "equal elements": {"S": [[2], [2]], **_ONES, "mask": "causal", "order": [1, 0]},
         "not an order": {"S": [[1], [2]], **_ONES, "mask": "causal", "order": [0, 0]},
+        _ZERO: {"S": [[1], [2]], **_ONES, "W_Q": [[0]], "mask": "causal", "order": [1, 0]},
+        _WIDE: {"S": [[1], [2]], **_WIDE_ONES, "mask": "causal", "order": [1, 0]},
     },
     "permutation-invariance": {
         "nothing is reordered": {"S": [[0], [1]], **_ONES, "order": [0, 1]},
         "equal elements": {"S": [[1], [1]], **_ONES, "order": [1, 0]},
+        _WIDE: {"S": [[0], [1]], **_WIDE_ONES, "order": [1, 0]},
     },
     "importance-one-per-element": {
         "one feature": {"S": [[0], [1]], **_ONES},
@@ -30,15 +41,29 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "W_K": [[1, 1], [0, 0]],
             "W_V": [[1], [0]],
         },
+        _ZERO: {
+            "S": [[1, 0], [0, 1]],
+            "W_Q": [[0, 0], [0, 0]],
+            "W_K": [[1, 0], [0, 2]],
+            "W_V": [[1], [0]],
+        },
+        _WIDE: {"S": [[0], [1]], "W_Q": [[1, 1]], "W_K": [[1, 2]], "W_V": [[1]]},
     },
     "importance-nonnegative": {
         "values equal to keys": {"S": [[0], [1]], **_ONES},
         "two outputs": {"S": [[0], [1]], "W_Q": [[1]], "W_K": [[1]], "W_V": [[-1, 1]]},
+        _ZERO: {"S": [[0], [1]], "W_Q": [[0]], "W_K": [[1]], "W_V": [[-1]]},
+        _WIDE: {"S": [[0], [1]], **_WIDE_ONES, "W_V": [[-1]]},
     },
-    "importance-normalised": {"sums to one": {**_UNIT, "W_V": [["9/16"]]}},
+    "importance-normalised": {
+        "sums to one": {**_UNIT, "W_V": [["9/16"]]},
+        _ZERO: {"S": [[0], [1]], **_ONES, "W_Q": [[0]]},
+        _WIDE: {"S": [[0], [1]], **_WIDE_ONES},
+    },
     "importance-grows": {
         "it does grow here": {"S": [[0], [0], [0], [0], [1]], **_ONES, "sharpen": 2},
         "not sharpened": {"S": [[0], [1]], **_ONES, "sharpen": 1},
+        _WIDE: {"S": [[0], [1]], **_WIDE_ONES, "sharpen": 2},
     },
     "unit-importance-linear-layer": {
         "opposite elements": {**_UNIT, "W_V": [["9/8"]]},
@@ -48,6 +73,7 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "W_K": [[1, 1], [0, 0]],
             "W_V": [[1], [0]],
         },
+        _ZERO: {"S": [[1], [-1]], "W_Q": [[0]], "W_K": [[1]], "W_V": [[1]]},
     },
     "key-value-rows-similar": {
         "one feature": {"S": [[2], [1]], **_ONES},
@@ -57,10 +83,24 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "W_K": [[1, 0], [0, 1]],
             "W_V": [[1], [0]],
         },
+        _ZERO: {
+            "S": [[1, 0], [0, 1]],
+            "W_Q": [[0, 0], [0, 0]],
+            "W_K": [[1, 0], [0, 1]],
+            "W_V": [[1], [0]],
+        },
+        _WIDE: {
+            "S": [[1, 0], [0, 1]],
+            "W_Q": [[1], [1]],
+            "W_K": [[1], [1]],
+            "W_V": [[1], [0]],
+        },
     },
     "gradient-rows-independent": {
         "nothing changes": {"S": [[0], [1]], **_ONES, "changed": 1, "other": [1]},
         "no other element": {"S": [[1]], **_ONES, "changed": 0, "other": [2]},
+        _ZERO: {"S": [[0], [1]], **_ONES, "W_Q": [[0]], "changed": 1, "other": [2]},
+        _WIDE: {"S": [[0], [1]], **_WIDE_ONES, "changed": 1, "other": [2]},
     },
     "causal-repetition-invariance": {
         "one element": {
@@ -71,14 +111,33 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "output_grad": [[1]],
         },
         "without the mask": {"S": [[0], [1]], **_ONES, "repeats": 2, "output_grad": [[1], [1]]},
+        _ZERO: {
+            "S": [[0], [1]],
+            **_ONES,
+            "W_Q": [[0]],
+            "mask": "causal",
+            "repeats": 2,
+            "output_grad": [[1], [1]],
+        },
+        _WIDE: {
+            "S": [[0], [1]],
+            **_WIDE_ONES,
+            "mask": "causal",
+            "repeats": 2,
+            "output_grad": [[1], [1]],
+        },
     },
     "length-invariance": {
         "the same element again": {"S": [[1]], **_ONES, "more": [[1]]},
         "nothing appended": {"S": [[1]], **_ONES, "more": []},
+        _ZERO: {"S": [[1]], **_ONES, "W_Q": [[0]], "more": [[2]]},
+        _WIDE: {"S": [[1]], **_WIDE_ONES, "more": [[2]]},
     },
     "padding-unmasked": {
         "zero elements only": {"S": [[0]], **_ONES, "padding": 1},
         "no padding": {"S": [[1]], **_ONES, "padding": 0},
+        _ZERO: {"S": [[1]], **_ONES, "W_Q": [[0]], "padding": 1},
+        _WIDE: {"S": [[1]], **_WIDE_ONES, "padding": 1},
     },
     "unequal-length-mean": {
         "equal lengths": {"losses": [[1, 3], [0, 2]]},

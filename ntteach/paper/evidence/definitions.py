@@ -70,6 +70,49 @@ def drawing(claim: Claim, setting: Setting, *, form: str) -> Evidence:
     return _against(_boxes, form, setting, edges=False)
 
 
+def module(claim: Claim, setting: Setting, *, form: str) -> Evidence:
+    """`AttentionLearner` with a case's weights against the oracle's forward pass.
+
+    A pass guarantees that the module computes what the function does, its causal flag included.
+    """
+
+    def from_module(case: AttentionCase, *, causal: bool | None = None) -> Tensor:
+        params = case.params
+        own = learner.AttentionLearner(
+            case.S.shape[-1],
+            d_k=params["W_Q"].shape[1],
+            v=params["W_V"].shape[1],
+            o=params["W_O"].shape[1] if "W_O" in params else None,
+            d_context=params["W_K"].shape[0],
+            heads=case.heads,
+            causal=case.causal if causal is None else causal,
+            dtype=case.S.dtype,
+            device=case.S.device,
+        )
+        own.load_state_dict(params)
+        mask = None if case.causal else case.mask
+        return own(case.S, case.context, mask).detach()
+
+    def known(case: AttentionCase) -> tuple[Tensor, Tensor]:
+        value = oracles.attention(case.params, case.S, **case.arguments)
+        bound = ROUNDINGS * torch.finfo(value.dtype).eps * output_magnitude(case)
+        return value, torch.full_like(value, bound)
+
+    cases = random_cases(
+        form, count=setting.scaled(8, 40), seed=setting.seed, device=setting.device
+    )
+    return agree(
+        from_module,
+        known,
+        cases,
+        mutants={
+            "sign of the output": lambda case: -from_module(case),
+            "causal flag turned": lambda case: from_module(case, causal=not case.causal),
+        },
+        scope=f"float64, {FORMS[form]}, L to 6, d to 5",
+    )
+
+
 def _against(reference: Quantity, form: str, setting: Setting, edges: bool = True) -> Evidence:
     cases = random_cases(
         form, count=setting.scaled(12, 60), seed=setting.seed, device=setting.device
@@ -95,7 +138,7 @@ def _against(reference: Quantity, form: str, setting: Setting, edges: bool = Tru
 
 
 def _learner(case: AttentionCase) -> Tensor:
-    return learner.attention(case.params, case.S, **case.arguments)
+    return learner.attention(case.params, case.S, **case.library)
 
 
 def _mutants(form: str) -> dict[str, Quantity]:

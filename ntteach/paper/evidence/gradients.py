@@ -32,15 +32,15 @@ ROUNDINGS = 2
 LARGE = Shape(N=2, L=64, M=48, d=64, d_c=32, d_k=64, v=8, o=4, heads=4)
 
 _FUNCTIONS = {
-    "W_Q": lambda case: gradients.query_gradient(case.params, case.S, **case.arguments),
-    "W_K": lambda case: gradients.key_gradient(case.params, case.S, **case.arguments),
-    "W_V": lambda case: gradients.value_gradient(case.params, case.S, **case.arguments),
+    "W_Q": lambda case: gradients.query_gradient(case.params, case.S, **case.library),
+    "W_K": lambda case: gradients.key_gradient(case.params, case.S, **case.library),
+    "W_V": lambda case: gradients.value_gradient(case.params, case.S, **case.library),
     "W_O": lambda case: _jacobian(case)["W_O"],
 }
 
 
 def _jacobian(case: AttentionCase) -> dict[str, Tensor]:
-    return gradients.attention_jacobian(case.params, case.S, **case.arguments)
+    return gradients.attention_jacobian(case.params, case.S, **case.library)
 
 
 def autograd(claim: Claim, setting: Setting, *, block: str, form: str) -> Evidence:
@@ -66,7 +66,8 @@ def autograd(claim: Claim, setting: Setting, *, block: str, form: str) -> Eviden
         _FUNCTIONS[block],
         reference,
         cases,
-        mutants=mutants(block, form),
+        mutants=mutants(block, form)
+        | {"off by a relative 1e-9": lambda case: _FUNCTIONS[block](case) * (1 + 1e-9)},
         scope=f"float64, {FORMS[form]}; {_sizes(cases)}; with L = 1, d = 1, equal elements, "
         "logits of 1e4",
     )
@@ -93,9 +94,84 @@ def finite_difference(claim: Claim, setting: Setting, *, block: str, form: str) 
         _FUNCTIONS[block],
         reference,
         cases,
-        mutants=mutants(block, form),
+        mutants=mutants(block, form)
+        | {"off by a relative 1e-5": lambda case: _FUNCTIONS[block](case) * (1 + 1e-5)},
         scope=f"float64, steps near 6e-6, {FORMS[form]}; {_sizes(cases)}",
     )
+
+
+def contracted(claim: Claim, setting: Setting, *, form: str) -> Evidence:
+    """`parameter_gradient` and `gradient_norms` against the oracle's Jacobian, contracted.
+
+    Norms are computed in one block and in blocks of one sequence, with Gram matrices and without.
+    A pass guarantees agreement to rounding on the cases of the scope. It cannot see float32.
+    """
+    cases = _cases(form, setting)
+
+    def loss_gradient(case: AttentionCase, output: Tensor) -> Tensor:
+        g = torch.Generator().manual_seed(setting.seed)
+        return torch.randn(output.shape, generator=g, dtype=output.dtype).to(output.device)
+
+    def candidate(case: AttentionCase) -> Tensor:
+        output = oracles.attention(case.params, case.S, **case.arguments)
+        G = loss_gradient(case, output)
+        blocks = gradients.parameter_gradient(case.params, case.S, G, **case.library)
+        norms = gradients.gradient_norms(case.params, case.S, G, **case.library)
+        with patch.object(gradients, "_BLOCK_NUMBERS", 1):
+            one_by_one = gradients.gradient_norms(case.params, case.S, G, **case.library)
+        parts = [blocks[name].flatten() for name in sorted(case.params)]
+        return torch.cat([*parts, norms, one_by_one])
+
+    def reference(case: AttentionCase) -> tuple[Tensor, Tensor]:
+        output = oracles.attention(case.params, case.S, **case.arguments)
+        G = loss_gradient(case, output)
+        jacobian = oracles.jacobian(case.params, case.S, **case.arguments)
+        each = {name: torch.einsum("njc,njcab->nab", G, jacobian[name]) for name in jacobian}
+        norms = torch.stack([x.square().sum((1, 2)) for x in each.values()]).sum(0).sqrt()
+        parts = [each[name].sum(0).flatten() for name in sorted(case.params)]
+        value = torch.cat([*parts, norms, norms])
+        size = sum(_rounding(case, name).item() for name in case.params) * G.abs().sum().item()
+        return value, torch.full_like(value, size)
+
+    return agree(
+        candidate,
+        reference,
+        cases,
+        mutants={
+            "sign of the last factor": _under(candidate, _factors=_last_negated),
+            "key factor reversed": _under(candidate, _factors=_key_reversed),
+            "norms of a part": _under(candidate, _squared_norm=_first_columns),
+            "masks and sequences of another block": _under(candidate, _slice=_first_block),
+            "off by a relative 1e-9": lambda case: candidate(case) * (1 + 1e-9),
+        },
+        scope=f"float64, {FORMS[form]}; {_sizes(cases)}; squared norms in Gram and direct form",
+    )
+
+
+_FACTORS, _SLICE, _SQUARED_NORM = (
+    gradients._factors,
+    gradients._slice,
+    gradients._squared_norm,
+)
+
+
+def _last_negated(*arguments: Any) -> Any:
+    factors = list(_FACTORS(*arguments))
+    name, X, Y = factors[-1]
+    return [*factors[:-1], (name, X, -Y)]
+
+
+def _key_reversed(p: Any, w: Forward, R: Tensor) -> Any:
+    for name, X, Y in _FACTORS(p, w, R):
+        yield name, X, Y.flip(-2) if name == "W_K" else Y
+
+
+def _first_columns(X: Tensor, Y: Tensor) -> Tensor:
+    return _SQUARED_NORM(X, Y[..., :1])
+
+
+def _first_block(p: Any, start: int, stop: int) -> Any:
+    return _SLICE(p, 0, stop - start)
 
 
 def _one_sequence(case: AttentionCase) -> AttentionCase:
@@ -103,7 +179,13 @@ def _one_sequence(case: AttentionCase) -> AttentionCase:
         return x if x is None or x.ndim < 3 else x[0]
 
     return AttentionCase(
-        case.params, case.S[0], first(case.context), first(case.mask), case.heads, case.name
+        case.params,
+        case.S[0],
+        first(case.context),
+        first(case.mask),
+        case.heads,
+        case.name,
+        case.causal,
     )
 
 

@@ -159,6 +159,8 @@ def oracle_margin(identity: Identity, block: str, form: str, seed: int) -> float
         for side in (lhs, rhs):
             number = float(symbols.evaluate(side, SIZES, values, indices))
             worst = max(worst, abs(number - truth[place].item()) / (1e-12 * scale))
+    if not looked_at:
+        raise ValueError("no entry was compared with the oracle")
     return worst
 
 

@@ -2,7 +2,8 @@
 
 Every law takes a case as data and an arithmetic, so that the search (floats) and the replay
 (exact numbers) test one and the same sentence. `replay_*` are the names that counterexamples
-carry.
+carry. Flags turn a law into a false neighbour of itself, which goes through the same lines; with
+`spoil` it is false by one part in a million of what it compares, in the block that is named.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from ntteach.paper.evidence.arithmetic import (
     replayed,
     same_blocks,
     show,
+    spoiled,
     weights,
 )
 
@@ -43,7 +45,12 @@ Given = Mapping[str, Any]
 
 
 def gradient_rows_follow(
-    given: Given, arithmetic: Arithmetic, *, move_mask: bool = False, stay: bool = False
+    given: Given,
+    arithmetic: Arithmetic,
+    *,
+    move_mask: bool = False,
+    stay: bool = False,
+    spoil: str | None = None,
 ) -> Finding:
     """Reordering the elements reorders the rows of every gradient block likewise.
 
@@ -51,7 +58,7 @@ def gradient_rows_follow(
     """
     p = read(given, arithmetic)
     order = list(given["order"])
-    moved = jacobian(p.reordered(order, move_mask=move_mask))
+    moved = spoiled(p, jacobian(p.reordered(order, move_mask=move_mask)), spoil)
     expected = {name: block if stay else block[order] for name, block in jacobian(p).items()}
     wrong = [name for name in BLOCKS if not arithmetic.same(moved[name], expected[name])]
     found = "all rows follow"
@@ -82,11 +89,17 @@ def output_is_invariant(given: Given, arithmetic: Arithmetic) -> Finding:
     )
 
 
-def output_is_equivariant(given: Given, arithmetic: Arithmetic) -> Finding:
-    """Reordering the elements reorders the rows of the output likewise."""
+def output_is_equivariant(
+    given: Given, arithmetic: Arithmetic, *, stay: bool = False, spoil: str | None = None
+) -> Finding:
+    """Reordering the elements reorders the rows of the output likewise.
+
+    With `stay` the rows are claimed to stay where they were, which is false.
+    """
     p = read(given, arithmetic)
     order = list(given["order"])
-    one, other = output(p)[order], output(p.reordered(order))
+    one, other = output(p)[range(p.length) if stay else order], output(p.reordered(order))
+    other = spoiled(p, {"output": other}, spoil)["output"]
     return Finding(
         (*regular(p), _is_order(order, p)),
         f"the output becomes {show(one)}",
@@ -95,11 +108,18 @@ def output_is_equivariant(given: Given, arithmetic: Arithmetic) -> Finding:
     )
 
 
-def readout_is_invariant(given: Given, arithmetic: Arithmetic) -> Finding:
-    """Reordering the elements does not change the mean of the outputs."""
+def readout_is_invariant(
+    given: Given, arithmetic: Arithmetic, *, first: bool = False, spoil: str | None = None
+) -> Finding:
+    """Reordering the elements does not change the mean of the outputs.
+
+    With `first` this is claimed of the first output alone, which is false.
+    """
     p = read(given, arithmetic)
     order = list(given["order"])
-    one, other = (output(x).sum(0, keepdims=True) for x in (p, p.reordered(order)))
+    places = slice(1 if first else None)
+    one, other = (output(x)[places].sum(0, keepdims=True) for x in (p, p.reordered(order)))
+    other = spoiled(p, {"readout": other}, spoil)["readout"]
     return Finding(
         (*regular(p), _is_order(order, p)),
         f"the sum of the outputs stays {show(one)}",
@@ -318,7 +338,9 @@ def rows_are_multiples_of_elements(
     )
 
 
-def rows_mix_elements(given: Given, arithmetic: Arithmetic, *, own_only: bool = False) -> Finding:
+def rows_mix_elements(
+    given: Given, arithmetic: Arithmetic, *, own_only: bool = False, spoil: str | None = None
+) -> Finding:
     """Value row j is `sum_k A_jk S_k`, key row j is `d^-1/2 Q_ji sum_k A_jk (V_kc - f_jc) S_k`.
 
     The coefficients of the first sum to one, those of the second to zero. With `own_only` the
@@ -326,7 +348,7 @@ def rows_mix_elements(given: Given, arithmetic: Arithmetic, *, own_only: bool = 
     """
     p = read(given, arithmetic)
     Q, _, V, _ = exponentials(p)
-    A, f, gradient = weights(p), output(p), jacobian(p)
+    A, f, gradient = weights(p), output(p), spoiled(p, jacobian(p), spoil)
     if own_only:
         A = A * np.eye(p.length, dtype=int)
     scale = 1 / arithmetic.sqrt(Q.shape[1])
@@ -397,6 +419,7 @@ def repetition_leaves_the_average(
     *,
     summed: bool = False,
     repeat_mask: bool = False,
+    spoil: str | None = None,
 ) -> Finding:
     """Repeating the sequence r times leaves the average over its elements of the gradient.
 
@@ -414,6 +437,7 @@ def repetition_leaves_the_average(
     before, after = average_gradient(p, G), average_gradient(longer, np.concatenate([G] * r))
     if summed:
         after = {name: r * block for name, block in after.items()}
+    after = spoiled(p, after, spoil)
     return Finding(
         (*regular(p), Hypothesis("repeated at least twice", str(r), r >= 2)),
         f"the averaged gradient of {r} copies is that of one",
@@ -437,7 +461,9 @@ def longer_sequence_same_average(given: Given, arithmetic: Arithmetic) -> Findin
     )
 
 
-def padding_changes_nothing(given: Given, arithmetic: Arithmetic, *, masked: bool) -> Finding:
+def padding_changes_nothing(
+    given: Given, arithmetic: Arithmetic, *, masked: bool, spoil: str | None = None
+) -> Finding:
     """Zero elements appended as padding leave the gradient of the real elements' outputs.
 
     With `masked`, nobody attends to the padding.
@@ -450,6 +476,7 @@ def padding_changes_nothing(given: Given, arithmetic: Arithmetic, *, masked: boo
     padded = replace(p, S=np.concatenate([p.S, zeros]), mask=mask)
     before = jacobian(p)
     after = {name: block[:L] for name, block in jacobian(padded).items()}
+    after = spoiled(p, after, spoil)
     return Finding(
         (*regular(p), Hypothesis("there is padding", str(extra), extra >= 1)),
         f"the gradients of the {L} real outputs do not change with {extra} padded elements",

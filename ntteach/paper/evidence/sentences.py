@@ -13,7 +13,7 @@ from ntteach.checks.replay import replays
 from ntteach.checks.search import breaks, holds, smallest_violation
 from ntteach.claims import Claim, Counterexample, Evidence, Mutant, Outcome, Setting
 from ntteach.paper.evidence import controls, laws
-from ntteach.paper.evidence.arithmetic import EXACT, FLOATS, Law
+from ntteach.paper.evidence.arithmetic import BLOCKS, EXACT, FLOATS, Finding, Law
 
 Given = Mapping[str, Any]
 
@@ -120,6 +120,8 @@ LAWS: dict[str, Law] = {
     "importance vanishes": laws.importance_vanishes_when_sharp,
     # false neighbours of true laws, for mutants
     "rows stay": partial(laws.gradient_rows_follow, stay=True),
+    "output rows stay": partial(laws.output_is_equivariant, stay=True),
+    "first output is invariant": partial(laws.readout_is_invariant, first=True),
     "columns are normalised": partial(laws.weights_are_normalised, columns=True),
     "first mean is all": partial(laws.both_means_agree, equal_lengths=True, first=True),
     "sum stays": partial(laws.repetition_leaves_the_average, summed=True),
@@ -137,6 +139,28 @@ LAWS: dict[str, Law] = {
     "both means agree": laws.both_means_agree,
     "both means agree, equal lengths": partial(laws.both_means_agree, equal_lengths=True),
     "means lie between the extremes": laws.means_lie_between_the_extremes,
+}
+
+
+def _spoiled(law: Callable[..., Finding], name: str) -> Law:
+    return partial(law, spoil=name)
+
+
+# What each law compares, and may be spoiled in: a mutant that shows that it was looked at.
+SPOILED: dict[str, tuple[str, ...]] = {
+    "gradient rows follow": BLOCKS,
+    "gradient rows follow, mask moved along": BLOCKS,
+    "output is equivariant": ("output",),
+    "readout is invariant": ("readout",),
+    "rows mix elements": ("W_K", "W_V"),
+    "repetition": BLOCKS,
+    "repetition, mask repeated": BLOCKS,
+    "padding, masked": BLOCKS,
+}
+LAWS |= {
+    f"{law}, {name} spoiled": _spoiled(LAWS[law], name)
+    for law, names in SPOILED.items()
+    for name in names
 }
 
 
