@@ -66,8 +66,13 @@ def verdict_counts() -> str:
         counts[verdict] = counts.get(verdict, 0) + 1
     listed = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
     refuted = [c for c in registry.values() if c.expected["full"].statement == "refuted"]
-    lines = [f"{len(registry)} statements: {listed}. The refuted ones:", ""]
-    lines += [f"- `{claim.key}` ({claim.number}): {claim.found}" for claim in refuted]
+    lines = [
+        f"{len(registry)} statements: {listed}. A sentence that can be read in several ways is a "
+        "statement for each reading. Refuted, each with a case that replays exactly and a repaired "
+        "statement:",
+        "",
+    ]
+    lines += [f"- *{claim.statement}* {claim.found} (`{claim.key}`)" for claim in refuted]
     return "\n".join(lines)
 
 

@@ -97,8 +97,8 @@ CLAIMS = (
         number="Section 4.1",
         kind="sentence",
         locus=_AFTER_12,
-        statement="Second reading: like attention weights, the importance values of a sequence "
-        "sum to one.",
+        statement="The scalar is the importance that attention assigns; second reading: like "
+        "attention weights, the values of a sequence sum to one.",
         encoded="sum_j omega_j^(i) = 1 for each i.",
         checks=refuted("importance is normalised", "plain", "importance vanishes"),
         expected=record("refuted"),
@@ -129,7 +129,8 @@ CLAIMS = (
         number="Section 4.1",
         kind="sentence",
         locus=_AFTER_12,
-        statement="Third reading: where attention gets more selective, importance does not fall.",
+        statement="The scalar is the importance that attention assigns; third reading: where "
+        "attention gets more selective, it does not fall.",
         encoded="If W_Q is multiplied by a factor above 1 and the largest weight of row j grows, "
         "|omega_j^(i)| does not fall for any i.",
         checks=refuted("importance grows", "sharpen", "importance vanishes"),

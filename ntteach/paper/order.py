@@ -39,7 +39,7 @@ CLAIMS = (
         number="Section 4.1",
         kind="sentence",
         locus=_AFTER_12,
-        statement="The same equivariance holds for the masked learner of decoder language models.",
+        statement="Under a causal mask too, the rows of the gradient follow the elements.",
         encoded="As above, with the causal mask of Eq. 23 on both sequences. The paper says it of "
         "attention gradients without naming the mask, and extends its results to masked attention.",
         checks=refuted(

@@ -210,7 +210,7 @@ CLAIMS = (
         number="Appendix A.3",
         kind="sentence",
         locus="Appendix A.3, last paragraph",
-        statement="The same, for heads that an output matrix mixes.",
+        statement="The gradients extend to heads that an output matrix mixes.",
         encoded="With F = [f_1, ..., f_H] W_O an output depends on every head: its gradient is the "
         "sum over a head's columns of W_O times the head's gradient, and by W_O it is the head's "
         "output. For all sizes.",
