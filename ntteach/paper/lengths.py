@@ -107,8 +107,8 @@ CLAIMS = (
         number="Section 4.1",
         kind="sentence",
         locus=_LAST,
-        statement="The gradient stays unchanged if the length is scaled; third reading: the averaged "
-        "gradient of a longer sequence is that of the shorter one.",
+        statement="The gradient stays unchanged if the length is scaled; third reading: the "
+        "averaged gradient of a longer sequence is that of the shorter one.",
         encoded="For every sequence and every element appended to it, with loss gradients of one.",
         checks=refuted("longer sequence", "more", "query rows are multiples"),
         expected=record("refuted"),
