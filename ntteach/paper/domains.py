@@ -39,14 +39,14 @@ class AttentionCase:
     name: str = "random"
     causal: bool = False
     arguments: dict[str, Any] = field(init=False)
-    library: dict[str, Any] = field(init=False)
+    call: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         # the oracle gets the causal mask as a tensor, the library by the name that users type
         arguments = {"context": self.context, "mask": self.mask, "heads": self.heads}
         object.__setattr__(self, "arguments", arguments)
-        library = arguments | ({"mask": "causal"} if self.causal else {})
-        object.__setattr__(self, "library", library)
+        call = arguments | ({"mask": "causal"} if self.causal else {})
+        object.__setattr__(self, "call", call)
 
     def __str__(self) -> str:
         shapes = ", ".join(f"{name} {tuple(w.shape)}" for name, w in self.params.items())

@@ -138,7 +138,7 @@ def _against(reference: Quantity, form: str, setting: Setting, edges: bool = Tru
 
 
 def _learner(case: AttentionCase) -> Tensor:
-    return learner.attention(case.params, case.S, **case.library)
+    return learner.attention(case.params, case.S, **case.call)
 
 
 def _mutants(form: str) -> dict[str, Quantity]:

@@ -32,15 +32,15 @@ ROUNDINGS = 2
 LARGE = Shape(N=2, L=64, M=48, d=64, d_c=32, d_k=64, v=8, o=4, heads=4)
 
 _FUNCTIONS = {
-    "W_Q": lambda case: gradients.query_gradient(case.params, case.S, **case.library),
-    "W_K": lambda case: gradients.key_gradient(case.params, case.S, **case.library),
-    "W_V": lambda case: gradients.value_gradient(case.params, case.S, **case.library),
+    "W_Q": lambda case: gradients.query_gradient(case.params, case.S, **case.call),
+    "W_K": lambda case: gradients.key_gradient(case.params, case.S, **case.call),
+    "W_V": lambda case: gradients.value_gradient(case.params, case.S, **case.call),
     "W_O": lambda case: _jacobian(case)["W_O"],
 }
 
 
 def _jacobian(case: AttentionCase) -> dict[str, Tensor]:
-    return gradients.attention_jacobian(case.params, case.S, **case.library)
+    return gradients.attention_jacobian(case.params, case.S, **case.call)
 
 
 def autograd(claim: Claim, setting: Setting, *, block: str, form: str) -> Evidence:
@@ -115,10 +115,10 @@ def contracted(claim: Claim, setting: Setting, *, form: str) -> Evidence:
     def candidate(case: AttentionCase) -> Tensor:
         output = oracles.attention(case.params, case.S, **case.arguments)
         G = loss_gradient(case, output)
-        blocks = gradients.parameter_gradient(case.params, case.S, G, **case.library)
-        norms = gradients.gradient_norms(case.params, case.S, G, **case.library)
+        blocks = gradients.parameter_gradient(case.params, case.S, G, **case.call)
+        norms = gradients.gradient_norms(case.params, case.S, G, **case.call)
         with patch.object(gradients, "_BLOCK_NUMBERS", 1):
-            one_by_one = gradients.gradient_norms(case.params, case.S, G, **case.library)
+            one_by_one = gradients.gradient_norms(case.params, case.S, G, **case.call)
         parts = [blocks[name].flatten() for name in sorted(case.params)]
         return torch.cat([*parts, norms, one_by_one])
 
