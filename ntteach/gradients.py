@@ -272,10 +272,9 @@ def _to_outputs(
     """From derivatives of head outputs to those of the outputs, zero outside the own head."""
     if p.W_O is not None:
         return torch.einsum("...hjcn,hco->...john", x, p.W_O)
-    heads, v_h = x.shape[-4], x.shape[-2]
     apart = torch.diag_embed(x.movedim(-4, -1))  # (..., L, v_h, n, heads, heads)
     apart = apart.movedim(-2, -4)  # (..., L, heads, v_h, n, heads): the first is the output's head
-    return apart.flatten(-4, -3).movedim(-1, -2).unflatten(-3, (heads * v_h,))
+    return apart.flatten(-4, -3).mT  # (..., L, v, heads, n)
 
 
 def _importance(p: Problem, w: Forward) -> Tensor:
@@ -285,12 +284,12 @@ def _importance(p: Problem, w: Forward) -> Tensor:
 
 def _value(p: Problem, w: Forward) -> Tensor:
     AC = w.weights @ p.C.unsqueeze(-3)  # (..., heads, L, d_c)
-    heads, _, v_h = p.W_V.shape
+    v_h = p.W_V.shape[-1]
     if p.W_O is not None:
         return torch.einsum("...hja,hbo->...joahb", AC, p.W_O).flatten(-2)
     wide = AC.movedim(-3, -1).unsqueeze(-1)  # (..., L, d_c, heads, 1)
     wide = wide.expand(*wide.shape[:-1], v_h).flatten(-2)  # (..., L, d_c, v)
-    return torch.diag_embed(wide).movedim(-2, -3).unflatten(-1, (heads * v_h,))
+    return torch.diag_embed(wide).movedim(-2, -3)  # (..., L, v, d_c, v)
 
 
 def _query(p: Problem, w: Forward) -> Tensor:
