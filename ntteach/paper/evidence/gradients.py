@@ -29,7 +29,7 @@ Quantity = Callable[[AttentionCase], Tensor]
 # Roundings per elementary step that an honest computation may need, on top of the counts in
 # `magnitudes`: products, the division of the softmax, an exponential good to a unit or two.
 ROUNDINGS = 2
-LARGE = Shape(N=2, L=64, M=48, d=64, d_c=32, d_k=64, v=8, o=4, heads=4)
+LARGE = Shape(N=1, L=48, M=32, d=32, d_c=16, d_k=32, v=4, o=4, heads=4)
 
 _FUNCTIONS = {
     "W_Q": lambda case: gradients.query_gradient(case.params, case.S, **case.call),
