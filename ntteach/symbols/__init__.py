@@ -26,11 +26,18 @@ from .attention import (
     value,
     weight,
 )
-from .evaluation import evaluate
+from .evaluation import evaluate, evaluate_all
 from .explicit import explicit_attention, explicit_jacobian
 from .mutants import mutations, small_case
 from .names import (
+    C2,
+    D_K,
+    D_Q,
+    D_V,
     INDEX_RANGES,
+    L2,
+    M2,
+    S2,
     SHAPES,
     W_K,
     W_O,
@@ -42,21 +49,28 @@ from .names import (
     H,
     L,
     M,
+    N,
     S,
+    X,
     a,
     b,
     c,
+    c2,
     d,
     d_h,
     d_k,
     e,
+    e2,
     g,
     h,
+    h2,
     i,
     j,
+    j2,
     k,
     kappa,
     m,
+    m2,
     n,
     o,
     p,
@@ -70,25 +84,32 @@ from .names import (
     w,
 )
 from .normal_form import canonical, is_zero
+from .pairs import exchanged, kernel_block, over_entries, second
 
 __all__ = [
     # sizes
-    "L", "M", "d", "d_k", "v", "o", "H", "d_h", "v_h", "r",
+    "L", "M", "d", "d_k", "v", "o", "H", "d_h", "v_h", "r", "N",
     # indices
     "j", "k", "c", "a", "i", "b", "h", "g", "e", "p", "n",
     # scalars
     "t", "kappa", "u", "w",
     # indexed bases, a permutation
-    "S", "C", "W_Q", "W_K", "W_V", "W_O", "m", "B", "G", "s", "sigma",
+    "S", "C", "W_Q", "W_K", "W_V", "W_O", "m", "B", "G", "X", "s",
+    "sigma",
+    # a second sequence, a direction
+    "L2", "M2", "j2", "c2", "h2", "e2", "S2", "C2", "m2", "D_Q", "D_K", "D_V",
     # what is known of them
     "INDEX_RANGES", "SHAPES",
     # Eq. 2
     "total", "query", "key", "value", "scale", "logit", "weight", "over_keys", "normaliser",
     "softmax", "output",
+    # two sequences
+    "second", "exchanged", "over_entries", "kernel_block",
     # operations and proofs
     "derivative", "replace_entries", "reindex", "canonical", "is_zero", "report",
     # numbers
-    "evaluate", "mutations", "small_case", "explicit_attention", "explicit_jacobian",
+    "evaluate", "evaluate_all", "mutations", "small_case", "explicit_attention",
+    "explicit_jacobian",
 ]  # fmt: skip
 
 Identity: TypeAlias = tuple[str, Expr, Expr]

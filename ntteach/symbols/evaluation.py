@@ -1,6 +1,6 @@
 """Numbers for symbols: the value of an expression at small sizes, exact for exact entries."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any, TypeAlias
 
@@ -44,16 +44,37 @@ def evaluate(
     >>> evaluate(total(L, lambda x: S[x, j]), {"L": 2, "d": 1}, {"S": [[1], [2]]}, {"j": 1})
     3
     """
-    expr = sympify(expr)
+    return evaluate_all([expr], sizes, values, [indices])[0][0]
+
+
+def evaluate_all(
+    exprs: Iterable[Expr],
+    sizes: Mapping[str, int],
+    values: Values,
+    places: Iterable[Mapping[str, int]],
+) -> list[list[Expr]]:
+    """`evaluate` for each expression, at each setting of the free indices: [expression][place].
+
+    What expressions or places have in common is computed once.
+
+    >>> from ntteach.symbols import S, j, n
+    >>> evaluate_all([S[j, 1], j], {"L": 2, "d": 1}, {"S": [[5], [7]]}, [{"j": 1}, {"j": 2}])
+    [[5, 7], [1, 2]]
+    """
+    exprs, places = [sympify(expr) for expr in exprs], list(places)
     tables = {name: _table(value) for name, value in values.items()}
-    _check(expr, sizes, tables, indices)
+    for expr in exprs:
+        for indices in places:
+            _check(expr, sizes, tables, indices)
     entries = [x for table in tables.values() for x in table.entries.values()]
-    if any(x.has(Float) for x in entries):
-        return _Evaluation(sizes, tables, indices, Floats()).run(expr)
-    try:
-        return _Evaluation(sizes, tables, indices, LogTwo()).run(expr)
-    except LeavesRing:
-        return _Evaluation(sizes, tables, indices, Exact()).run(expr)
+    kinds = [Floats] if any(x.has(Float) for x in entries) else [LogTwo, Exact]
+    for kind in kinds:
+        evaluation = _Evaluation(sizes, tables, kind())
+        try:
+            return [[evaluation.run(expr, indices) for indices in places] for expr in exprs]
+        except LeavesRing:
+            continue
+    raise AssertionError("exact arithmetic has a value for every number")
 
 
 class _Table:
@@ -113,17 +134,17 @@ class _Evaluation:
         self,
         sizes: Mapping[str, int],
         tables: Mapping[str, _Table],
-        indices: Mapping[str, int],
         numbers: LogTwo | Floats | Exact,
     ) -> None:
-        self.numbers, self.tables = numbers, tables
-        self.known: dict[str, int] = {**sizes, **indices}
-        self.bound: dict[Symbol, int] = {}  # current values of the summation indices
+        self.numbers, self.tables, self.sizes = numbers, tables, sizes
+        self.bound: dict[Symbol, int] = {}  # current values of free and of summation indices
         self.free: dict[Basic, frozenset[Basic]] = {}
         self.memo: dict[tuple[Basic, tuple[tuple[Symbol, int], ...]], Any] = {}
         self.leaves: dict[Expr, Any] = {}
 
-    def run(self, expr: Expr) -> Expr:
+    def run(self, expr: Expr, indices: Mapping[str, int]) -> Expr:
+        free = (x for x in self.symbols(expr) if isinstance(x, Symbol) and x.name in indices)
+        self.bound = {x: indices[x.name] for x in free}
         return self.numbers.result(self.number(expr))
 
     def leaf(self, number: Expr) -> Any:
@@ -153,7 +174,7 @@ class _Evaluation:
 
     def compute(self, node: Expr) -> Any:
         match node:
-            case Symbol() if node in self.bound or node.name in self.known:
+            case Symbol() if node in self.bound or node.name in self.sizes:
                 return self.leaf(Integer(self.whole(node)))
             case Symbol():
                 return self.leaf(self.tables[node.name].entries[()])
@@ -190,7 +211,7 @@ class _Evaluation:
             case Integer():
                 return int(node)
             case Symbol():
-                return self.bound[node] if node in self.bound else self.known[node.name]
+                return self.bound[node] if node in self.bound else self.sizes[node.name]
             case KroneckerDelta():
                 return int(self.whole(node.args[0]) == self.whole(node.args[1]))
             case AppliedUndef():

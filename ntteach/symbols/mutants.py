@@ -8,12 +8,12 @@ from typing import Any
 from sympy import Basic, Expr, Indexed, KroneckerDelta, Pow, Sum, Symbol, exp, log
 from sympy.core.function import AppliedUndef
 
-from .names import INDEX_RANGES, SHAPES, H, L, M, d, d_h, d_k, o, r, v, v_h
+from .names import INDEX_RANGES, L2, M2, SHAPES, H, L, M, N, d, d_h, d_k, o, r, v, v_h
 
 # sqrt(d_k) is rational, but not 1: a lost or doubled scale shows, and exact entries stay rational.
 SIZES: dict[str, int] = {
-    x.name: 4 if x in (d_k, d_h) else 3 if x == M else 2
-    for x in (L, M, d, d_k, v, o, H, d_h, v_h, r)
+    x.name: 4 if x in (d_k, d_h) else 3 if x in (M, L2) else 2
+    for x in (L, M, d, d_k, v, o, H, d_h, v_h, r, N, L2, M2)
 }
 
 
@@ -87,7 +87,9 @@ def small_case(
         bounds = SHAPES.get((name, rank))
         if bounds is None:
             raise ValueError(f"{name} with {rank} indices has no known shape: give its entries")
-        keys = size["M" if "C" in ranks else "L"]
+        keys = size[
+            ("M2" if "C2" in ranks else "L2") if name == "m2" else "M" if "C" in ranks else "L"
+        ]
         shape = [
             keys if x is None else int(x.subs({y: size[y.name] for y in x.free_symbols}))
             for x in bounds
@@ -104,13 +106,15 @@ def _entries(shape: Sequence[int], deck: Iterator[Any]) -> Any:
 
 
 def _deck(name: str, shape: Sequence[int], rng: Random) -> Iterator[Any]:
-    # No number comes twice in a table (but for W_Q, W_K), so that tokens and values differ from
-    # each other; S and W_Q are positive, so that no query is zero.
+    # No number comes twice in a table (but for W_Q, W_K and directions), so that tokens and values
+    # differ from each other; S and W_Q are positive, so that no query is zero.
     numbers: list[Any] = list(range(1, prod(shape) + 1))
-    if name in ("W_Q", "B"):
+    if name in ("W_Q", "D_Q", "B"):
         numbers = [log(2), 2 * log(2)]
-    elif name == "W_K":
+    elif name in ("W_K", "D_K"):
         root = isqrt(shape[-1])
         numbers = [x * (root if root**2 == shape[-1] else 1) for x in (-1, 1, 2)]
+    elif name == "X":
+        numbers = [-1, 0, 1]  # logits stay small, or all weights but one would all but vanish
     while True:
         yield from rng.sample(numbers, len(numbers))

@@ -8,16 +8,21 @@ from typing import Any
 from sympy import Expr, Function, IndexedBase, Integer, Symbol, symbols
 
 # Sizes: sequence length, context length, input width, key width, output width, width after W_O,
-# heads, key width and value columns of one head, copies of a repeated sequence.
-L, M, d, d_k, v, o, H, d_h, v_h, r = symbols(
-    "L M d d_k v o H d_h v_h r", integer=True, positive=True
+# heads, key width and value columns of one head, copies of a repeated sequence, sequences.
+L, M, d, d_k, v, o, H, d_h, v_h, r, N = symbols(
+    "L M d d_k v o H d_h v_h r N", integer=True, positive=True
 )
 
 # Free indices: row of the output, one key, column of the output; row and column of a weight entry
 # (b for W_V); head of the output and of the weight; column after W_O and of an entry of W_O; copy.
 j, k, c, a, i, b, h, g, e, p, n = symbols("j k c a i b h g e p n", integer=True, positive=True)
 
-# Scalars: a shift, a constant, the two weights of the linear recurrence.
+# A second sequence beside the first: its length and context length, and the row, column, head and
+# column after W_O of its output.
+L2, M2 = symbols("L2 M2", integer=True, positive=True)
+j2, c2, h2, e2 = symbols("j2 c2 h2 e2", integer=True, positive=True)
+
+# Scalars: a shift or a time, a constant, the two weights of the linear recurrence.
 t, kappa, u, w = symbols("t kappa u w", real=True)
 
 
@@ -29,6 +34,9 @@ S, C = _base("S"), _base("C")
 W_Q, W_K, W_V, W_O = _base("W_Q"), _base("W_K"), _base("W_V"), _base("W_O")
 m, B = _base("m"), _base("B")  # mask weights (1 takes part, 0 does not); added mask
 G, s = _base("G"), _base("s")  # derivative of the loss by the output; scalar inputs
+X = _base("X")  # a change of basis of queries and keys
+S2, C2, m2 = _base("S2"), _base("C2"), _base("m2")  # the second sequence
+D_Q, D_K, D_V = _base("D_Q"), _base("D_K"), _base("D_V")  # a direction in parameter space
 sigma = Function("sigma", integer=True, positive=True)  # a bijection of 1..L
 
 # Every free index lies in each of the ranges 1..n listed for it. A Kronecker delta with a
@@ -45,6 +53,10 @@ INDEX_RANGES: dict[Symbol, frozenset[Expr]] = {
     e: frozenset({o}),
     p: frozenset({o}),
     n: frozenset({r}),
+    j2: frozenset({L2}),
+    c2: frozenset({v, v_h}),
+    h2: frozenset({H}),
+    e2: frozenset({o}),
 }
 
 # Shape of each indexed base, by name and number of indices; None is a length that depends on use
@@ -52,6 +64,9 @@ INDEX_RANGES: dict[Symbol, frozenset[Expr]] = {
 SHAPES: dict[tuple[str, int], tuple[Expr | None, ...]] = {
     ("S", 2): (L, d),
     ("C", 2): (M, d),
+    ("S2", 2): (L2, d),
+    ("C2", 2): (M2, d),
+    ("S2", 3): (N, L2, d),
     ("W_Q", 2): (d, d_k),
     ("W_K", 2): (d, d_k),
     ("W_V", 2): (d, v),
@@ -60,9 +75,16 @@ SHAPES: dict[tuple[str, int], tuple[Expr | None, ...]] = {
     ("W_K", 3): (H, d, d_h),
     ("W_V", 3): (H, d, v_h),
     ("W_O", 3): (H, v_h, o),
+    ("D_Q", 2): (d, d_k),
+    ("D_K", 2): (d, d_k),
+    ("D_V", 2): (d, v),
     ("m", 2): (L, None),
+    ("m2", 2): (L2, None),
     ("B", 2): (L, None),
     ("G", 2): (L, v),
+    ("X", 2): (d_k, d_k),
+    ("X", 3): (H, d_h, d_h),
+    ("G", 3): (N, L2, v),
     ("s", 1): (L + Integer(1),),
     ("sigma", 1): (L,),
 }
