@@ -50,6 +50,7 @@ from .names import (
     L,
     M,
     N,
+    R,
     S,
     X,
     a,
@@ -61,6 +62,7 @@ from .names import (
     d_k,
     e,
     e2,
+    eta,
     g,
     h,
     h2,
@@ -92,9 +94,9 @@ __all__ = [
     # indices
     "j", "k", "c", "a", "i", "b", "h", "g", "e", "p", "n",
     # scalars
-    "t", "kappa", "u", "w",
+    "t", "kappa", "u", "w", "eta",
     # indexed bases, a permutation
-    "S", "C", "W_Q", "W_K", "W_V", "W_O", "m", "B", "G", "X", "s",
+    "S", "C", "W_Q", "W_K", "W_V", "W_O", "m", "B", "G", "X", "R", "s",
     "sigma",
     # a second sequence, a direction
     "L2", "M2", "j2", "c2", "h2", "e2", "S2", "C2", "m2", "D_Q", "D_K", "D_V",

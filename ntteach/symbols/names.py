@@ -22,8 +22,8 @@ j, k, c, a, i, b, h, g, e, p, n = symbols("j k c a i b h g e p n", integer=True,
 L2, M2 = symbols("L2 M2", integer=True, positive=True)
 j2, c2, h2, e2 = symbols("j2 c2 h2 e2", integer=True, positive=True)
 
-# Scalars: a shift or a time, a constant, the two weights of the linear recurrence.
-t, kappa, u, w = symbols("t kappa u w", real=True)
+# Scalars: a shift or a time, a constant, the two weights of the linear recurrence, a learning rate.
+t, kappa, u, w, eta = symbols("t kappa u w eta", real=True)
 
 
 def _base(name: str) -> Any:
@@ -35,6 +35,7 @@ W_Q, W_K, W_V, W_O = _base("W_Q"), _base("W_K"), _base("W_V"), _base("W_O")
 m, B = _base("m"), _base("B")  # mask weights (1 takes part, 0 does not); added mask
 G, s = _base("G"), _base("s")  # derivative of the loss by the output; scalar inputs
 X = _base("X")  # a change of basis of queries and keys
+R = _base("R")  # derivative of the loss by W_Q W_K^T / sqrt(d_k)
 S2, C2, m2 = _base("S2"), _base("C2"), _base("m2")  # the second sequence
 D_Q, D_K, D_V = _base("D_Q"), _base("D_K"), _base("D_V")  # a direction in parameter space
 sigma = Function("sigma", integer=True, positive=True)  # a bijection of 1..L
@@ -83,6 +84,7 @@ SHAPES: dict[tuple[str, int], tuple[Expr | None, ...]] = {
     ("B", 2): (L, None),
     ("G", 2): (L, v),
     ("X", 2): (d_k, d_k),
+    ("R", 2): (d, d),
     ("X", 3): (H, d_h, d_h),
     ("G", 3): (N, L2, v),
     ("s", 1): (L + Integer(1),),
