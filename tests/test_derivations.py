@@ -34,11 +34,12 @@ from ntteach.symbols import (
 
 FOLDER = Path(__file__).parent.parent / "derivations"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py"))
-ONES = dict.fromkeys(("L", "M", "d", "d_k", "v", "o", "H", "d_h", "v_h", "r"), 1)
+NAMES = ("L", "M", "d", "d_k", "v", "o", "H", "d_h", "v_h", "r", "N", "L2", "M2")
+ONES = dict.fromkeys(NAMES, 1)
 SIZES = {
     "default": {},
     "all one": ONES,
-    "one token": {"L": 1, "M": 1, "d": 2, "d_k": 4, "v": 2},
+    "one token": {"L": 1, "M": 1, "L2": 1, "M2": 1, "d": 2, "d_k": 4, "v": 2},
     "one feature": {"L": 3, "d": 1, "d_k": 1, "v": 1, "o": 1, "H": 3, "d_h": 1, "v_h": 1, "r": 3},
 }
 
@@ -67,7 +68,10 @@ def test_every_identity_is_true_in_numbers(script, sizes):
     for name, lhs, rhs in load(script).IDENTITIES:
         size, values, indices = small_case(lhs, rhs, sizes=SIZES[sizes], seed=1)
         # once with equal columns, heads, ..., where deltas are 1, once with others
-        for at in (indices, indices | {x: 1 for x in ("b", "g", "p", "k") if x in indices}):
+        for at in (
+            indices,
+            indices | {x: 1 for x in ("b", "g", "p", "k", "c2", "h2", "e2") if x in indices},
+        ):
             case = (size, values, at)
             assert evaluate(lhs, *case) == evaluate(rhs, *case), (name, at)
 

@@ -29,6 +29,7 @@ from ntteach.paper.evidence import (
     gradients,
     identities,
     sentences,
+    ties,
     training,
 )
 from ntteach.paper.evidence.arithmetic import EXACT, FLOATS, Arithmetic
@@ -58,6 +59,17 @@ TIED = [
     ("multi_head", "heads side by side: query", "W_Q", "multi-head"),
     ("multi_head", "heads mixed: key", "W_K", "projected"),
     ("multi_head", "heads mixed: output", "W_O", "projected"),
+    ("tangent_kernel", "one head: all parameters", "kernel", "self"),
+    ("tangent_kernel", "any mask: query", "kernel W_Q", "masked"),
+    ("tangent_kernel", "causal: key", "kernel W_K", "causal"),
+    ("tangent_kernel", "cross-attention: value", "kernel W_V", "cross"),
+    ("tangent_kernel", "heads side by side: key", "kernel W_K", "multi-head"),
+    ("tangent_kernel", "heads mixed: output", "kernel W_O", "projected"),
+    ("tangent_expansion", "(14)", "line", "self"),
+    ("tangent_expansion", "(13) first order: query", "line W_Q", "self"),
+    ("tangent_expansion", "(13) no remainder", "step W_V", "self"),
+    ("tangent_expansion", "(56) gradient descent: key", "loss W_K", "self"),
+    ("tangent_expansion", "(57) any loss: value", "flow W_V", "self"),
 ]
 
 
@@ -65,7 +77,7 @@ TIED = [
 def test_derivatives_are_those_of_the_oracle_and_their_doubles_are_not(
     derivation: str, name: str, block: str, form: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(identities, "PLACES", 4)
+    monkeypatch.setattr(ties, "PLACES", 4)
     (_, lhs, rhs), *_ = identities.select(derivation, (name,))
     assert identities.oracle_margin((name, lhs, rhs), block, form, 0) <= 1
     assert identities.oracle_margin((name, lhs, 2 * rhs), block, form, 0) > 1e6
@@ -167,7 +179,10 @@ def test_a_proof_that_accepts_nothing_is_found_out(
 def test_numbers_that_are_all_the_same_are_found_out(
     planted: Callable[..., Evidence], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(symbols, "evaluate", lambda *_: sympy.Integer(1))
+    def ones(exprs: list[Any], sizes: Any, values: Any, places: list[Any]) -> Any:
+        return [[sympy.Integer(1) for _ in places] for _ in exprs]
+
+    monkeypatch.setattr(symbols, "evaluate_all", ones)
     assert outcome(planted(("true", *quotient()))) is Outcome.ERROR
 
 

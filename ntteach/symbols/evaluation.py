@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from sympy import (
     Add,
     Basic,
+    Dummy,
     Expr,
     Float,
     Indexed,
@@ -138,13 +139,13 @@ class _Evaluation:
     ) -> None:
         self.numbers, self.tables, self.sizes = numbers, tables, sizes
         self.bound: dict[Symbol, int] = {}  # current values of free and of summation indices
-        self.free: dict[Basic, frozenset[Basic]] = {}
-        self.memo: dict[tuple[Basic, tuple[tuple[Symbol, int], ...]], Any] = {}
+        self.free: dict[Basic, frozenset[Symbol]] = {}
+        # of each node, the indices it depends on, and its value for each setting of them
+        self.memo: dict[Basic, tuple[tuple[Symbol, ...], dict[tuple[int | None, ...], Any]]] = {}
         self.leaves: dict[Expr, Any] = {}
 
     def run(self, expr: Expr, indices: Mapping[str, int]) -> Expr:
-        free = (x for x in self.symbols(expr) if isinstance(x, Symbol) and x.name in indices)
-        self.bound = {x: indices[x.name] for x in free}
+        self.bound = {x: indices[x.name] for x in self.symbols(expr) if x.name in indices}
         return self.numbers.result(self.number(expr))
 
     def leaf(self, number: Expr) -> Any:
@@ -156,13 +157,17 @@ class _Evaluation:
         """Value of a node; a part is computed once for each setting of the indices it contains."""
         if isinstance(node, Rational):
             return self.leaf(node)
-        seen = self.symbols(node)
-        state = (node, tuple((x, y) for x, y in self.bound.items() if x in seen))
-        if state not in self.memo:
-            self.memo[state] = self.compute(node)
-        return self.memo[state]
+        if node not in self.memo:
+            fixed = self.sizes.keys() | self.tables.keys()
+            moving = (x for x in self.symbols(node) if x.name not in fixed or isinstance(x, Dummy))
+            self.memo[node] = tuple(moving), {}
+        indices, known = self.memo[node]
+        state = tuple([self.bound.get(x) for x in indices])
+        if state not in known:
+            known[state] = self.compute(node)
+        return known[state]
 
-    def symbols(self, node: Basic) -> frozenset[Basic]:
+    def symbols(self, node: Basic) -> frozenset[Symbol]:
         if node not in self.free:
             inside = frozenset().union(*(self.symbols(part) for part in node.args))
             if isinstance(node, Symbol):

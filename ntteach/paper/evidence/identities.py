@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-import random
 from functools import cache
 from typing import Any
 
 import sympy
-import torch
 from sympy import Expr
-from torch import Tensor
 
-from ntteach import oracles, symbols
+from ntteach import symbols
 from ntteach.claims import Claim, Evidence, Mutant, Outcome, Setting
 from ntteach.paper import derivations
+from ntteach.paper.evidence.ties import Identity, oracle_margin
 
-Identity = tuple[str, Expr, Expr]
-
-# Tied to the oracle at these sizes: all different where that is possible, so that a swapped index
-# shows; d_h and v_h are the widths of one head.
-SIZES = {"L": 3, "M": 2, "d": 2, "d_k": 3, "v": 2, "o": 3, "H": 2, "d_h": 1, "v_h": 2, "r": 2}
 CASES = 6  # exact cases at which mutants are looked at
-PLACES = 8  # entries, drawn at random, that are compared with the oracle
 
 
 def proved(
@@ -47,7 +38,8 @@ def proved(
         setting: profile and seed.
         derivation: the script in `derivations/`.
         names: the identities, by the beginnings of their names; each must find at least one.
-        block: the parameter that the left sides are derivatives by.
+        block: the parameter that the left sides are derivatives by; see `ties.TRUTHS` for what
+            else autograd can give.
         form: the variant of attention: scalar, self, causal, masked, cross, multi-head, projected,
             or "causal, weighted".
     """
@@ -91,8 +83,9 @@ def _is_zero(derivation: str, name: str) -> bool:
 @cache
 def _is_equal_in_numbers(derivation: str, name: str) -> bool:
     _, lhs, rhs = _identity(derivation, name)
-    case = symbols.small_case(lhs, rhs)
-    return not _differ(symbols.evaluate(lhs, *case), symbols.evaluate(rhs, *case))
+    sizes, values, indices = symbols.small_case(lhs, rhs)
+    (left,), (right,) = symbols.evaluate_all([lhs, rhs], sizes, values, [indices])
+    return not _differ(left, right)
 
 
 @cache
@@ -105,13 +98,15 @@ def _mutants(derivation: str, name: str) -> tuple[Mutant, ...]:
     surviving, zero = set(mutants), True
     # entries are small whole numbers, so that one case may hide a factor behind a zero
     for seed in range(CASES):
-        case = symbols.small_case(lhs, rhs, seed=seed)
-        truth = symbols.evaluate(other, *case)
+        sizes, values, indices = symbols.small_case(lhs, rhs, seed=seed)
+        labels = sorted(surviving)
+        exprs = [other, *(mutants[label] for label in labels)]
+        (truth,), *found = symbols.evaluate_all(exprs, sizes, values, [indices])
         zero = zero and truth == 0
         surviving = {
             label
-            for label in surviving
-            if not _differ(symbols.evaluate(mutants[label], *case), truth)
+            for label, (number,) in zip(labels, found, strict=True)
+            if not _differ(number, truth)
         }
         if not surviving:
             break
@@ -127,88 +122,16 @@ def _mutants(derivation: str, name: str) -> tuple[Mutant, ...]:
 
 
 def _differ(one: Expr, other: Expr) -> bool:
-    if one.is_Rational and other.is_Rational:
-        return one != other
-    return bool(abs(sympy.N(one - other, 30)) > 1e-20)
+    gap = sympy.expand(one - other)
+    poly = gap.as_poly(sympy.log(2))
+    if poly is not None and (poly.domain.is_ZZ or poly.domain.is_QQ):
+        return gap != 0  # log 2 is transcendental: a polynomial in it is zero as written, or not
+    size = max(abs(sympy.N(one, 30)), abs(sympy.N(other, 30)))
+    return bool(abs(sympy.N(gap, 30)) > 1e-20 * size)
 
 
 def _identity(derivation: str, name: str) -> Identity:
     return next(one for one in derivations.load(derivation).IDENTITIES if one[0] == name)
-
-
-def oracle_margin(identity: Identity, block: str, form: str, seed: int) -> float:
-    """The largest distance of either side from autograd over 1e-12, relative to the largest entry.
-
-    At the small sizes of `SIZES`, rounding is below 1e-14.
-    """
-    _, lhs, rhs = identity
-    free = {x.name for x in lhs.free_symbols | rhs.free_symbols if isinstance(x, sympy.Symbol)}
-    values, truth, index_names = _numbers(block, form, seed)
-    scale = truth.abs().max().item()
-    worst = 0.0
-    places = list(itertools.product(*(range(size) for size in truth.shape)))
-    random.Random(seed).shuffle(places)
-    looked_at = 0
-    for place in places:
-        indices = {name: x + 1 for name, x in zip(index_names, place, strict=True) if name in free}
-        # a scalar identity is about the first output column, and the first column of W_V
-        fixed = [x for name, x in zip(index_names, place, strict=True) if name not in free]
-        if any(fixed) or looked_at == PLACES:
-            continue
-        looked_at += 1
-        for side in (lhs, rhs):
-            number = float(symbols.evaluate(side, SIZES, values, indices))
-            worst = max(worst, abs(number - truth[place].item()) / (1e-12 * scale))
-    if not looked_at:
-        raise ValueError("no entry was compared with the oracle")
-    return worst
-
-
-def _numbers(block: str, form: str, seed: int) -> tuple[dict[str, Any], Tensor, tuple[str, ...]]:
-    """Random entries by name, the oracle's derivative, and the names of its axes."""
-    g = torch.Generator().manual_seed(seed)
-    n = SIZES
-    headed = form in ("multi-head", "projected")
-    heads = n["H"] if headed else 1
-    d_k, v = (heads * n["d_h"], heads * n["v_h"]) if headed else (n["d_k"], n["v"])
-
-    def normal(*size: int) -> Tensor:
-        return torch.randn(*size, generator=g, dtype=torch.float64)
-
-    S = normal(n["L"], n["d"])
-    params = {"W_Q": normal(n["d"], d_k), "W_K": normal(n["d"], d_k), "W_V": normal(n["d"], v)}
-    if form == "projected":
-        params["W_O"] = normal(v, n["o"])
-    context = normal(n["M"], n["d"]) if form == "cross" else None
-    mask = weights = None
-    if form == "causal":
-        mask = torch.ones(n["L"], n["L"], dtype=torch.bool).tril()
-    if form in ("masked", "causal, weighted"):
-        weights = torch.rand(n["L"], n["L"], generator=g, dtype=torch.float64)
-        weights[0, 1] = 0.0  # one pair takes no part
-        weights = weights.tril() if form == "causal, weighted" else weights
-        # a mask that is added to the logits is the logarithm of a weight
-        mask = weights.log()
-    values: dict[str, Any] = {"S": S.tolist()}
-    if weights is not None:
-        values["m"] = weights.tolist()
-    if context is not None:
-        values["C"] = context.tolist()
-    truth = oracles.jacobian(params, S, context=context, mask=mask, heads=heads)[block]
-    last = "b" if block == "W_V" else "i"
-    if not headed:
-        values |= {name: W.tolist() for name, W in params.items()}
-        return values, truth, ("j", "c", "a", last)
-    for name in ("W_Q", "W_K", "W_V"):
-        split = params[name].unflatten(1, (heads, -1)).movedim(1, 0)  # (H, d, columns)
-        values[name] = split.tolist()
-    if form == "multi-head":
-        truth = truth.unflatten(1, (heads, -1)).unflatten(-1, (heads, -1))
-        return values, truth, ("j", "h", "c", "a", "g", last)
-    values["W_O"] = params["W_O"].unflatten(0, (heads, -1)).tolist()
-    if block == "W_O":
-        return values, truth.unflatten(-2, (heads, -1)), ("j", "e", "g", "b", "p")
-    return values, truth.unflatten(-1, (heads, -1)), ("j", "e", "a", "g", last)
 
 
 def row_sees_own_element(
