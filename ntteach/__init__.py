@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ntteach.learner import AttentionLearner, attention, attention_weights
     from ntteach.paper import registry, verify
     from ntteach.sequences import average_loss, mean_readout, padding_mask
+    from ntteach.tangent import antk
 
 _EXPORTS = {
     # the attention learner
@@ -39,6 +40,8 @@ _EXPORTS = {
     "parameter_gradient": "ntteach.gradients",
     "query_gradient": "ntteach.gradients",
     "value_gradient": "ntteach.gradients",
+    # the attention neural tangent kernel
+    "antk": "ntteach.tangent",
     # the runner and the claims
     "registry": "ntteach.paper",
     "verify": "ntteach.paper",
@@ -46,6 +49,7 @@ _EXPORTS = {
 
 __all__ = [
     "AttentionLearner",
+    "antk",
     "attention",
     "attention_jacobian",
     "attention_weights",

@@ -13,13 +13,22 @@ linear combination of head outputs, and so is its gradient.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ntteach.learner import Forward, Mask, Params, Problem, forward, merge_heads, problem
+from ntteach.learner import (
+    Forward,
+    Mask,
+    Params,
+    Problem,
+    forward,
+    merge_heads,
+    output_shape,
+    problem,
+    take,
+)
 
 # Numbers that one block of `gradient_norms` may hold: 2 MB in float32, so that it stays in cache.
 _BLOCK_NUMBERS = 2**19
@@ -245,7 +254,7 @@ def gradient_norms(
     """
     p = problem(params, S, context, mask, heads)
     # a wrong shape must not wait for the first block to be found
-    _check_output_grad(output_grad, p.S.new_empty(()).expand(_output_shape(p)))
+    _check_output_grad(output_grad, p.S.new_empty(()).expand(output_shape(p)))
     if S.ndim == 2:
         return _norms(p, output_grad)
     L, M = S.shape[1], p.C.shape[1]
@@ -254,7 +263,7 @@ def gradient_norms(
     size = max(1, _BLOCK_NUMBERS // per_sequence)
     return torch.cat(
         [
-            _norms(_slice(p, start, start + size), output_grad[start : start + size])
+            _norms(take(p, start, start + size), output_grad[start : start + size])
             # an empty batch is one empty block
             for start in range(0, max(S.shape[0], 1), size)
         ]
@@ -346,18 +355,6 @@ def _squared_norm(
     if n * n <= a * b:
         return ((X @ X.mT) * (Y @ Y.mT)).sum((-2, -1))
     return (X.mT @ Y).square().sum((-2, -1))
-
-
-def _slice(p: Problem, start: int, stop: int) -> Problem:
-    S = p.S[start:stop]
-    C = S if p.C is p.S else p.C[start:stop]
-    mask = p.mask if p.mask is None or p.mask.ndim < 4 else p.mask[start:stop]
-    return replace(p, S=S, C=C, mask=mask)
-
-
-def _output_shape(p: Problem) -> tuple[int, ...]:
-    heads, _, v_h = p.W_V.shape
-    return (*p.S.shape[:-1], heads * v_h if p.W_O is None else p.W_O.shape[-1])
 
 
 def _check_output_grad(output_grad: Tensor, output: Tensor) -> None:

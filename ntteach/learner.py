@@ -9,7 +9,7 @@ where `d_c` is the width of the context (`d` for self-attention).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Literal
 
@@ -267,6 +267,20 @@ def problem(
         _mask(mask, S, C, heads),
         (d_k // heads) ** -0.5,
     )
+
+
+def take(p: Problem, start: int, stop: int) -> Problem:
+    """The problem of sequences start to stop of a batch."""
+    S = p.S[start:stop]
+    C = S if p.C is p.S else p.C[start:stop]
+    mask = p.mask if p.mask is None or p.mask.ndim < 4 else p.mask[start:stop]
+    return replace(p, S=S, C=C, mask=mask)
+
+
+def output_shape(p: Problem) -> tuple[int, ...]:
+    """The shape of `attention`'s result, `(..., L, v)` or `(..., L, o)`."""
+    heads, _, v_h = p.W_V.shape
+    return (*p.S.shape[:-1], heads * v_h if p.W_O is None else p.W_O.shape[-1])
 
 
 def _split(weight: Tensor, heads: int) -> Tensor:

@@ -123,6 +123,34 @@ def jacobian(
     return transform(output)(dict(params))
 
 
+def tangent_kernel(
+    params: Params,
+    S: Tensor,
+    S_other: Tensor | None = None,
+    *,
+    context: Tensor | None = None,
+    context_other: Tensor | None = None,
+    mask: Tensor | None = None,
+    mask_other: Tensor | None = None,
+    heads: int = 1,
+) -> Tensor:
+    """Appendix A.4: the sum over all parameters of products of derivatives, from `jacrev`.
+
+    `(N, L, v, N', L', v)`; a single sequence `(L, d)` has no N. `S_other=None` is S itself, with
+    its context and mask.
+    """
+    left = jacobian(params, S, context=context, mask=mask, heads=heads)
+    if S_other is None:
+        right = left
+    else:
+        right = jacobian(params, S_other, context=context_other, mask=mask_other, heads=heads)
+    total = torch.zeros((), dtype=S.dtype, device=S.device)
+    for name in params:
+        transposed = right[name].flatten(-2).movedim(-1, 0)  # (params, N', L', v)
+        total = total + torch.tensordot(left[name].flatten(-2), transposed, 1)
+    return total
+
+
 def central_difference(
     function: Callable[[Tensor], Tensor],
     x: Tensor,

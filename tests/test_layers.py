@@ -21,16 +21,17 @@ DERIVATIONS = next(
 
 # Modules, what they may import of ntteach ("." is ntteach itself: where it lies, its version), and
 # what of other packages besides the standard library. The first pattern that fits is the layer.
-MATHEMATICS = "learner sequences gradients oracles symbols"
+MATHEMATICS = "learner sequences gradients tangent* oracles symbols"
 LAYERS: list[tuple[str, str, str]] = [
     # the names of the package; all but __version__ load when they are used
-    ("ntteach", "gradients learner sequences paper", ""),
+    ("ntteach", "gradients learner sequences tangent paper", ""),
     # claims: nothing but themselves
     ("ntteach.claims*", "claims*", ""),
     # hand-derived
     ("ntteach.learner", "", "torch jaxtyping"),
     ("ntteach.sequences", "", "torch jaxtyping"),
     ("ntteach.gradients", "learner", "torch jaxtyping"),
+    ("ntteach.tangent*", "learner tangent*", "torch numpy scipy jaxtyping"),
     # autograd and differences over a forward pass of their own
     ("ntteach.oracles", "", "torch"),
     # symbols

@@ -1,0 +1,104 @@
+"""The closed form, two ways: written block by block, or as one expression that has derivatives."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ntteach.learner import Problem, take
+from ntteach.tangent import panels
+from ntteach.tangent.features import Term, terms
+from ntteach.tangent.panels import Side, spans
+
+# Bytes that the features of one block of sequences may take. The features of a block of columns
+# are made anew for each block of rows, which costs little where blocks are large; bounded, so that
+# memory does not grow with the batch.
+_BLOCK_BYTES = 2**25
+
+
+def write(out: Tensor, p: Problem, q: Problem, trace_outputs: bool, block_size: int | None) -> None:
+    """Write the kernel of p with q, or of p with itself where q is p.
+
+    Nothing of the size of the kernel is held but `out`. What has its first entry is written last.
+
+    Args:
+        out: `(N, L, v, N', L', v)`, or `(N, L, N', L')` if `trace_outputs`.
+        p: the rows, a batch.
+        q: the columns, a batch.
+        trace_outputs: whether to sum over outputs c = c'.
+        block_size: sequences per block; as many as take a fixed number of bytes if None.
+    """
+    L, L_other = p.S.shape[1], q.S.shape[1]
+    N, N_other = p.S.shape[0], q.S.shape[0]
+    outputs = 1 if trace_outputs else out.shape[2]
+    tokens = out.view(N * L, outputs, N_other * L_other, outputs)
+    groups = 1 if trace_outputs or p.W_O is not None else p.W_Q.shape[0]
+    u = outputs // groups
+    for first in range(0, outputs if groups > 1 else 0, u):
+        # outputs of two heads share no parameter
+        tokens[:, first : first + u, :, :first].zero_()
+        tokens[:, first : first + u, :, first + u :].zero_()
+    size = min(block_size or _block_size(r, trace_outputs) for r in (p, q))
+    for start, stop in spans(0, N, size):
+        rows = _sides(take(p, start, stop), trace_outputs)
+        for start_other, stop_other in spans(start if q is p else 0, N_other, size):
+            same = q is p and start_other == start
+            columns = rows if same else _sides(take(q, start_other, stop_other), trace_outputs)
+            here = slice(start * L, stop * L)
+            there = slice(start_other * L_other, stop_other * L_other)
+            for head, (left, right) in enumerate(zip(rows, columns, strict=True)):
+                c = slice(head * u, (head + 1) * u)
+                block = tokens[here, c, there, c]
+                if same:
+                    panels.write_symmetric(block, left)
+                else:
+                    mirrored = tokens[there, c, here, c] if q is p else None
+                    panels.write(block, left, right, mirrored)
+
+
+def _sides(p: Problem, trace_outputs: bool) -> list[list[Side]]:
+    return [panels.sides(group) for group in terms(p, trace_outputs)]
+
+
+def _block_size(p: Problem, trace_outputs: bool) -> int:
+    """Sequences whose features, laid out, take `_BLOCK_BYTES`."""
+    heads, d, d_h = p.W_Q.shape
+    _, d_c, v_h = p.W_V.shape
+    if p.W_O is None:
+        Y = heads * v_h * (d_h + d_c)
+        repeats = heads * v_h
+        X = d_c + d + d_h
+    else:
+        o = p.W_O.shape[-1]
+        Y, repeats, X = o * heads * (d_h + d_c), o, heads * (d_c + d_h + v_h) + d
+    if trace_outputs:
+        repeats = 0
+    # X, X repeated for each output, and Y of each token
+    numbers = p.S.shape[1] * (heads * X + repeats * X + Y)
+    return max(1, _BLOCK_BYTES // (numbers * p.S.element_size()))
+
+
+def dense(p: Problem, q: Problem, trace_outputs: bool) -> Tensor:
+    """The kernel of p with q out of place, `(tokens, v, tokens', v)`: it has derivatives.
+
+    With `trace_outputs` v is 1.
+    """
+    groups = terms(p, trace_outputs)
+    others = groups if q is p else terms(q, trace_outputs)
+    blocks = [_expression(left, right) for left, right in zip(groups, others, strict=True)]
+    K = torch.stack(blocks, -1)  # (tokens, u, tokens', u, groups)
+    K = torch.diag_embed(K, dim1=1, dim2=4)  # (tokens, groups, u, tokens', groups, u)
+    return K.flatten(4, 5).flatten(1, 2)
+
+
+def _expression(left: list[Term], right: list[Term]) -> Tensor:
+    """The sum over terms, `(tokens, u, tokens', u)`."""
+
+    def product(t: Term, other: Term) -> Tensor:
+        gram = (t.X @ other.X.mT).unsqueeze(-1).unsqueeze(1)  # (tokens, 1, tokens', 1)
+        if t.Y.ndim == 2:
+            return gram * (t.Y @ other.Y.mT).unsqueeze(1)
+        return gram * torch.einsum("ica,jea->icje", t.Y, other.Y)
+
+    first, *rest = (product(*both) for both in zip(left, right, strict=True))
+    return sum(rest, start=first)
