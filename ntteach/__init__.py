@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ntteach.learner import AttentionLearner, attention, attention_weights
     from ntteach.paper import registry, verify
     from ntteach.sequences import average_loss, mean_readout, padding_mask
-    from ntteach.tangent import antk
+    from ntteach.tangent import antk, antk_operator
 
 _EXPORTS = {
     # the attention learner
@@ -42,6 +42,7 @@ _EXPORTS = {
     "value_gradient": "ntteach.gradients",
     # the attention neural tangent kernel
     "antk": "ntteach.tangent",
+    "antk_operator": "ntteach.tangent",
     # the runner and the claims
     "registry": "ntteach.paper",
     "verify": "ntteach.paper",
@@ -50,6 +51,7 @@ _EXPORTS = {
 __all__ = [
     "AttentionLearner",
     "antk",
+    "antk_operator",
     "attention",
     "attention_jacobian",
     "attention_weights",

@@ -207,7 +207,7 @@ def parameter_gradient(
     _check_output_grad(output_grad, w.output)
     return {
         name: (X.mT @ Y).reshape(-1, X.shape[-1], Y.shape[-1]).sum(0)
-        for name, X, Y in _factors(p, w, output_grad)
+        for name, X, Y in gradient_factors(p, w, output_grad)
     }
 
 
@@ -314,7 +314,7 @@ def _key(p: Problem, w: Forward) -> Tensor:
     return (p.scale * mixed * queries).flatten(-2)  # (..., L, out, d_c, d_k)
 
 
-def _factors(p: Problem, w: Forward, R: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
+def gradient_factors(p: Problem, w: Forward, R: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Name, X, Y for each parameter: the gradient of one sequence is `X^T Y`."""
     heads, _, v_h = p.W_V.shape
     if p.W_O is None:
@@ -337,7 +337,7 @@ def _norms(p: Problem, R: Tensor) -> Tensor:
     size = torch.where(size == 0, torch.ones_like(size), size)
     # gradients that share X stand side by side, X^T [Y_1, Y_2, ...]: one Gram matrix of X
     shared: dict[int, tuple[Tensor, list[Tensor]]] = {}
-    for _, X, Y in _factors(p, forward(p), R / size):
+    for _, X, Y in gradient_factors(p, forward(p), R / size):
         shared.setdefault(id(X), (X, []))[1].append(Y)
     squares = [_squared_norm(X, torch.cat(Ys, -1)) for X, Ys in shared.values()]
     square = torch.stack(squares).sum(0).clamp(min=0)

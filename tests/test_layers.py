@@ -31,7 +31,7 @@ LAYERS: list[tuple[str, str, str]] = [
     ("ntteach.learner", "", "torch jaxtyping"),
     ("ntteach.sequences", "", "torch jaxtyping"),
     ("ntteach.gradients", "learner", "torch jaxtyping"),
-    ("ntteach.tangent*", "learner tangent*", "torch numpy scipy jaxtyping"),
+    ("ntteach.tangent*", "gradients learner tangent*", "torch numpy scipy jaxtyping"),
     # autograd and differences over a forward pass of their own
     ("ntteach.oracles", "", "torch"),
     # symbols

@@ -6,5 +6,7 @@ in closed form (`antk`), and as an operator that is never formed (`antk_operator
 """
 
 from ntteach.tangent.kernel import antk
+from ntteach.tangent.operator import TangentOperator, antk_operator
+from ntteach.tangent.spectrum import Estimate
 
-__all__ = ["antk"]
+__all__ = ["Estimate", "TangentOperator", "antk", "antk_operator"]

@@ -62,6 +62,16 @@ def pair(
     return Pair(_batched(rows), _batched(columns), shape, output_shape(columns))
 
 
+def check_block_size(block_size: int | None) -> None:
+    """Raise unless it is a whole number of sequences, or None."""
+    if block_size is None:
+        return
+    if not isinstance(block_size, int) or isinstance(block_size, bool):
+        raise TypeError(f"block_size is an int or None, got {type(block_size).__name__}")
+    if block_size < 1:
+        raise ValueError(f"block_size is at least 1, got {block_size}")
+
+
 def _batched(p: Problem) -> Problem:
     """One sequence as a batch of one."""
     if p.S.ndim == 3:

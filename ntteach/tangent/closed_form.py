@@ -38,7 +38,7 @@ def write(out: Tensor, p: Problem, q: Problem, trace_outputs: bool, block_size: 
         # outputs of two heads share no parameter
         tokens[:, first : first + u, :, :first].zero_()
         tokens[:, first : first + u, :, first + u :].zero_()
-    size = min(block_size or _block_size(r, trace_outputs) for r in (p, q))
+    size = min(block_size or block_size_for(r, trace_outputs) for r in (p, q))
     for start, stop in spans(0, N, size):
         rows = _sides(take(p, start, stop), trace_outputs)
         for start_other, stop_other in spans(start if q is p else 0, N_other, size):
@@ -60,8 +60,8 @@ def _sides(p: Problem, trace_outputs: bool) -> list[list[Side]]:
     return [panels.sides(group) for group in terms(p, trace_outputs)]
 
 
-def _block_size(p: Problem, trace_outputs: bool) -> int:
-    """Sequences whose features, laid out, take `_BLOCK_BYTES`."""
+def block_size_for(p: Problem, trace_outputs: bool) -> int:
+    """How many sequences of p have features that take `_BLOCK_BYTES`, as they are laid out."""
     heads, d, d_h = p.W_Q.shape
     _, d_c, v_h = p.W_V.shape
     if p.W_O is None:

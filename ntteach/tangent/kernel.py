@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ntteach.learner import Mask, Params
 from ntteach.tangent import closed_form, destination, differentiable, routes
-from ntteach.tangent.arguments import Pair, pair
+from ntteach.tangent.arguments import Pair, check_block_size, pair
 
 Method = Literal["closed_form", "jacobian", "products"]
 
@@ -114,12 +114,7 @@ def antk(
 def _check(method: str, block_size: int | None) -> None:
     if method not in get_args(Method):
         raise ValueError(f"method is one of {', '.join(get_args(Method))}, got {method!r}")
-    if block_size is None:
-        return
-    if not isinstance(block_size, int) or isinstance(block_size, bool):
-        raise TypeError(f"block_size is an int or None, got {type(block_size).__name__}")
-    if block_size < 1:
-        raise ValueError(f"block_size is at least 1, got {block_size}")
+    check_block_size(block_size)
 
 
 def _batched_shape(both: Pair, trace_outputs: bool) -> tuple[int, ...]:

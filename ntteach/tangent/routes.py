@@ -70,9 +70,7 @@ def by_jacobians(params: Params, heads: int) -> Rectangle:
     def rectangle(p: Problem, q: Problem) -> Tensor:
         left = jacobian(p)
         right = left if q is p else jacobian(q)
-        blocks = (
-            torch.tensordot(left[name], right[name], [[-2, -1], [-2, -1]]) for name in weights
-        )
+        blocks = (torch.einsum("njcab,mkeab->njcmke", left[name], right[name]) for name in weights)
         return sum(blocks, start=p.S.new_zeros(()))
 
     return rectangle

@@ -12,7 +12,7 @@ from hypothesis.strategies import SearchStrategy
 from ntteach.checks.replay import replays
 from ntteach.checks.search import breaks, holds, smallest_violation
 from ntteach.claims import Claim, Counterexample, Evidence, Mutant, Outcome, Setting
-from ntteach.paper.evidence import controls, laws
+from ntteach.paper.evidence import controls, kernel_laws, kernel_symmetry_laws, laws
 from ntteach.paper.evidence.arithmetic import BLOCKS, EXACT, FLOATS, Finding, Law
 
 Given = Mapping[str, Any]
@@ -74,6 +74,35 @@ def _sharpen(draw: st.DrawFn, L: int, d: int, v: int) -> dict[str, Any]:
     return {"sharpen": draw(st.integers(2, 4))}
 
 
+def _others(draw: st.DrawFn, L: int, d: int, v: int) -> dict[str, Any]:
+    count = draw(st.integers(0, 2))
+    weights = [draw(st.integers(-1, 1)) for _ in range((1 + count) * L * v)]
+    return {"others": [_sequence(draw, L, d) for _ in range(count)], "direction": weights}
+
+
+def _again(draw: st.DrawFn, L: int, d: int, v: int) -> dict[str, Any]:
+    return {"again": draw(st.integers(0, L - 1))}
+
+
+def _basis(draw: st.DrawFn, L: int, d: int, v: int) -> dict[str, Any]:
+    return {"basis": _sequence(draw, d, d)}
+
+
+def _orthogonal(draw: st.DrawFn, L: int, d: int, v: int) -> dict[str, Any]:
+    signs = [[[1]], [[-1]]]
+    turns = [[["3/5", "4/5"], ["-4/5", "3/5"]], [[0, 1], [1, 0]], [[1, 0], [0, -1]]]
+    return {"basis": draw(st.sampled_from(signs if d == 1 else turns))}
+
+
+def _two_orders(draw: st.DrawFn, L: int, d: int, v: int) -> dict[str, Any]:
+    second = {"second": _sequence(draw, L, d), "other_order": draw(st.permutations(range(L)))}
+    return _order(draw, L, d, v) | second
+
+
+def _sequence(draw: st.DrawFn, L: int, d: int) -> list[list[int]]:
+    return [_vector(draw, d) for _ in range(L)]
+
+
 _LOSSES = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=3), min_size=2, max_size=3).map(
     lambda losses: {"losses": losses}
 )
@@ -101,6 +130,21 @@ DOMAINS: dict[str, tuple[list[SearchStrategy[dict[str, Any]]], str]] = {
     "more": (ladder(v=2, extra=_more), "v to 2, 1 or 2 elements appended"),
     "padding": (ladder(v=2, extra=_padding), "v to 2, 1 or 2 zero elements appended"),
     "sharpen": (ladder(extra=_sharpen), "v = 1, W_Q times 2 to 4"),
+    "sequences": (
+        ladder(v=2, extra=_others),
+        "v to 2, 1 to 3 sequences, outputs weighed by -1, 0 and 1",
+    ),
+    "again": (ladder(v=2, extra=_again), "v to 2, one token again at the end"),
+    "basis": (ladder(v=2, extra=_basis), "v to 2, whole-numbered changes of basis"),
+    "orthogonal basis": (
+        ladder(v=2, extra=_orthogonal),
+        "v to 2, reflections, exchanges and one rotation",
+    ),
+    "two orders": (ladder(v=2, extra=_two_orders), "v to 2, two sequences, any reorderings"),
+    "two causal orders": (
+        ladder(v=2, mask="causal", extra=_two_orders),
+        "v to 2, two sequences under a causal mask, any reorderings",
+    ),
     "equal losses": ([_EQUAL_LOSSES], "2 or 3 sequences of 1 to 3 losses, all of one length"),
     "losses": ([_LOSSES], "2 or 3 sequences of 1 to 3 losses"),
 }
@@ -139,6 +183,37 @@ LAWS: dict[str, Law] = {
     "both means agree": laws.both_means_agree,
     "both means agree, equal lengths": partial(laws.both_means_agree, equal_lengths=True),
     "means lie between the extremes": laws.means_lie_between_the_extremes,
+    # the tangent kernel
+    "kernel is definite": kernel_laws.kernel_is_definite,
+    "kernel is semi-definite": kernel_laws.kernel_is_semidefinite,
+    "kernel less a tenth is semi-definite": partial(
+        kernel_laws.kernel_is_semidefinite, less=True
+    ),
+    "rank is bounded": kernel_laws.rank_is_bounded,
+    "rank is below its bound": partial(kernel_laws.rank_is_bounded, less=1),
+    "repeated token is singular": kernel_laws.repeated_token_is_singular,
+    "repeated token is singular, causal": partial(
+        kernel_laws.repeated_token_is_singular, with_causal_mask=True
+    ),
+    "reordered copy is singular": kernel_laws.reordered_copy_is_singular,
+    "reordered copy is singular, causal": partial(
+        kernel_laws.reordered_copy_is_singular, with_causal_mask=True
+    ),
+    "padding is singular": kernel_laws.padding_is_singular,
+    "real places are singular": partial(kernel_laws.padding_is_singular, real_only=True),
+    "basis leaves the output": kernel_symmetry_laws.basis_leaves_the_output,
+    "one basis for queries and keys": partial(
+        kernel_symmetry_laws.basis_leaves_the_output, inverse=False
+    ),
+    "basis leaves the kernel": kernel_symmetry_laws.basis_leaves_the_kernel,
+    "orthogonal basis leaves the kernel": partial(
+        kernel_symmetry_laws.basis_leaves_the_kernel, orthogonal=True
+    ),
+    "kernel follows": kernel_symmetry_laws.kernel_follows,
+    "kernel follows, mask moved along": partial(
+        kernel_symmetry_laws.kernel_follows, move_mask=True
+    ),
+    "kernel stays": partial(kernel_symmetry_laws.kernel_follows, stay=True),
 }
 
 
@@ -156,6 +231,10 @@ SPOILED: dict[str, tuple[str, ...]] = {
     "repetition": BLOCKS,
     "repetition, mask repeated": BLOCKS,
     "padding, masked": BLOCKS,
+    "basis leaves the output": ("output",),
+    "orthogonal basis leaves the kernel": BLOCKS,
+    "kernel follows": BLOCKS,
+    "kernel follows, mask moved along": BLOCKS,
 }
 LAWS |= {
     f"{law}, {name} spoiled": _spoiled(LAWS[law], name)
