@@ -24,7 +24,7 @@ DERIVATIONS = next(
 MATHEMATICS = "learner sequences gradients tangent* oracles symbols"
 LAYERS: list[tuple[str, str, str]] = [
     # the names of the package; all but __version__ load when they are used
-    ("ntteach", "gradients learner sequences tangent paper", ""),
+    ("ntteach", "gradients learner sequences tangent empirical dynamics paper", ""),
     # claims: nothing but themselves
     ("ntteach.claims*", "claims*", ""),
     # hand-derived
@@ -34,6 +34,9 @@ LAYERS: list[tuple[str, str, str]] = [
     ("ntteach.tangent*", "gradients learner tangent*", "torch numpy scipy jaxtyping"),
     # autograd and differences over a forward pass of their own
     ("ntteach.oracles", "", "torch"),
+    # tangent kernels of any module, and of any kernel along a run: torch alone
+    ("ntteach.empirical*", "empirical*", "torch"),
+    ("ntteach.dynamics", "", "torch"),
     # symbols
     ("ntteach.symbols*", "symbols*", "sympy"),
     ("derivations.*", "symbols", "sympy"),
