@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -165,9 +165,9 @@ class TangentOperator:
             return product
 
         forth, back = times(self), times(self.T)
-        return LinearOperator(
-            self.shape, matvec=forth, rmatvec=back, matmat=forth, rmatmat=back, dtype=kind
-        )
+        # the stubs know LinearOperator's own arguments only, not those of what it makes here
+        make: Any = LinearOperator
+        return make(self.shape, matvec=forth, rmatvec=back, matmat=forth, rmatmat=back, dtype=kind)
 
     def _check(self, x: Tensor) -> None:
         if not isinstance(x, Tensor):
