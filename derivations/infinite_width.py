@@ -2,7 +2,10 @@
 # # One head as its keys grow wide
 #
 # Eq. 2 sees $W^Q$ and $W^K$ through the $d \times d$ matrix $M = d_k^{-1/2} W^Q W^{K\top}$ only.
-# With $F^{jc}_{xy} = \partial f_{jc} / \partial M_{xy} = S_{jx} \sum_k A_{jk} (V_{kc} - f_{jc}) S_{ky}$,
+# With
+#
+# $$F_{xy} = \frac{\partial f_{jc}}{\partial M_{xy}}
+#   = S_{jx} \sum_k A_{jk} (V_{kc} - f_{jc}) S_{ky},$$
 #
 # $$\frac{\partial f_{jc}}{\partial W^Q_{ai}} = d_k^{-1/2} \sum_y F_{ay} W^K_{yi}, \qquad
 #   \frac{\partial f_{jc}}{\partial W^K_{ai}} = d_k^{-1/2} \sum_x F_{xa} W^Q_{xi}.$$

@@ -292,6 +292,10 @@ OPPOSITE = {"S": [[1], [-1]], "W_Q": [["1/2"]], "W_K": [[1]], "W_V": [["9/8"]]}
 CAUSAL = {"mask": "causal"}
 TURN, STAY = {"order": [1, 0]}, {"order": [0, 1]}
 COPIES = {"repeats": 2, "output_grad": [[1], [2]]}
+SQUARE = {"S": EYE, "W_Q": EYE, "W_K": EYE, "W_V": [[1], [-1]]}
+SHEAR = [[1, 1], [0, 1]]
+ROTATION = [["3/5", "4/5"], ["-4/5", "3/5"]]
+BOTH = PAIR | {"second": [[0], [3]], "other_order": [0, 1]}
 
 # Cases on which a law holds, cases that break it. True laws are broken by none.
 CASES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
@@ -339,6 +343,42 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     "both means agree, equal lengths": ([{"losses": [[1, 3], [0, 2]]}], []),
     "first mean is all": ([{"losses": [[1], [1]]}], [{"losses": [[1], [2]]}]),
     "means lie between the extremes": ([{"losses": [[1], [0, 0]]}], []),
+    "kernel is definite": (
+        [PAIR, PAIR | {"others": []}],
+        [PAIR | {"S": [[0], [1], [2]]}, PAIR | {"others": [[[0], [-1]]]}],
+    ),
+    "kernel is semi-definite": (
+        [PAIR | {"direction": [1, -1]}, SQUARE | {"direction": [1, 0]}],
+        [],
+    ),
+    "kernel less a tenth is semi-definite": (
+        [PAIR | {"direction": [1, 1]}],
+        [{"S": [[1], [1]], **ONES, "direction": [1, -1]}],
+    ),
+    "rank is bounded": ([PAIR, PLANE, SQUARE, PAIR | {"others": [[[3], [0]]]}], []),
+    "rank is below its bound": ([{"S": [[1]], **ONES}], [PAIR]),
+    "repeated token is singular": ([PAIR | {"again": 0}, SQUARE | {"again": 1}], []),
+    "repeated token is singular, causal": ([PAIR | {"again": 0}], [SQUARE | {"again": 0}]),
+    "reordered copy is singular": ([PAIR | TURN, SQUARE | TURN], []),
+    "reordered copy is singular, causal": ([PAIR | TURN, SQUARE | STAY], [SQUARE | TURN]),
+    "padding is singular": ([PAIR | {"padding": 2}, SQUARE | {"padding": 2}], []),
+    "real places are singular": (
+        [{"S": [[2], [2]], **ONES, "padding": 2}],
+        [PAIR | {"padding": 2}],
+    ),
+    "basis leaves the output": ([PAIR | {"basis": [[2]]}, PLANE | {"basis": SHEAR}], []),
+    "one basis for queries and keys": ([PAIR | {"basis": [[-1]]}], [PAIR | {"basis": [[2]]}]),
+    "basis leaves the kernel": (
+        [PAIR | {"basis": [[-1]]}, PLANE | {"basis": ROTATION}],
+        [PAIR | {"basis": [[2]]}, PLANE | {"basis": SHEAR}],
+    ),
+    "orthogonal basis leaves the kernel": (
+        [PAIR | {"basis": [[-1]]}, PLANE | {"basis": ROTATION}],
+        [],
+    ),
+    "kernel follows": ([BOTH | TURN, BOTH | STAY | CAUSAL], [BOTH | TURN | CAUSAL]),
+    "kernel follows, mask moved along": ([BOTH | TURN | CAUSAL, BOTH | TURN], []),
+    "kernel stays": ([BOTH | STAY], [BOTH | TURN]),
 }
 # A spoiled law breaks wherever the law holds, unless what is spoiled is zero.
 CASES |= {

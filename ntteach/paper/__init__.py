@@ -10,6 +10,9 @@ from ntteach.paper import (
     attention,
     gradient_blocks,
     importance,
+    infinite_width,
+    kernel_definiteness,
+    kernel_symmetries,
     key_gradient,
     lengths,
     order,
@@ -36,6 +39,9 @@ registry = Registry(
         rows,
         lengths,
         variants,  # Appendix A.3: Eq. 23, Figure 2, other attention learners
+        kernel_definiteness,  # Section 4.2 and Appendix A.4, after Eqs. 15 and 58
+        kernel_symmetries,
+        infinite_width,
     )
     for claim in module.CLAIMS
 )

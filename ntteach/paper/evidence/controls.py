@@ -13,6 +13,9 @@ from typing import Any
 _ONES = {"W_Q": [[1]], "W_K": [[1]], "W_V": [[1]]}
 _UNIT = {"S": [[1], [-1]], "W_Q": [["1/2"]], "W_K": [[1]]}  # both rows: omega = 8/9 W_V
 
+_TWO = {"S": [[0], [1]], "second": [[0], [1]], "other_order": [0, 1]}
+_WIDTHS = {"tokens": [0, 1], "labels": [1, 0], "value": 1, "widths": [2, 4, 64]}
+
 _ZERO, _WIDE = "W_Q is zero", "two features of queries and keys, one of elements"
 _WIDE_ONES = {"W_Q": [[1, 1]], "W_K": [[1, 1]], "W_V": [[1]]}
 
@@ -142,5 +145,33 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "unequal-length-mean": {
         "equal lengths": {"losses": [[1, 3], [0, 2]]},
         "equal losses": {"losses": [[1], [1, 1]]},
+    },
+    "kernel-positive-definite": {
+        "no more outputs than the bound": {"S": [[1], [2]], **_ONES},
+        "a token twice": {"S": [[1], [1]], **_ONES},
+        "one token": {"S": [[0]], **_ONES},
+        _ZERO: {"S": [[0], [1], [2]], **_ONES, "W_Q": [[0]]},
+        _WIDE: {"S": [[0], [1], [2]], **_WIDE_ONES},
+    },
+    "kernel-of-the-function": {
+        "a reflection": {"S": [[0], [1]], **_ONES, "basis": [[-1]]},
+        "one token": {"S": [[1]], **_ONES, "basis": [[2]]},
+        "not invertible": {"S": [[0], [1]], **_ONES, "basis": [[0]]},
+        _ZERO: {"S": [[0], [1]], **_ONES, "W_Q": [[0]], "basis": [[2]]},
+        _WIDE: {"S": [[0], [1]], **_WIDE_ONES, "basis": [[2, 0], [0, 2]]},
+    },
+    "causal-kernel-equivariance": {
+        "nothing is reordered": {**_TWO, **_ONES, "mask": "causal", "order": [0, 1]},
+        "equal tokens": {**_TWO, "S": [[1], [1]], **_ONES, "mask": "causal", "order": [1, 0]},
+        "not an order": {**_TWO, **_ONES, "mask": "causal", "order": [0, 0]},
+        "without the mask": {**_TWO, **_ONES, "order": [1, 0]},
+        _ZERO: {**_TWO, **_ONES, "W_Q": [[0]], "mask": "causal", "order": [1, 0]},
+        _WIDE: {**_TWO, **_WIDE_ONES, "mask": "causal", "order": [1, 0]},
+    },
+    "wide-keys-constant-kernel": {
+        "the labels are met": {**_WIDTHS, "labels": ["1/2", "1/2"]},
+        "the width does not grow": {**_WIDTHS, "widths": [4, 4]},
+        "equal tokens": {**_WIDTHS, "tokens": [1, 1]},
+        "another W_V": {**_WIDTHS, "value": 2},
     },
 }

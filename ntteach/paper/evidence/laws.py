@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ntteach.claims import Hypothesis
+from ntteach.paper.evidence import kernel_laws, kernel_symmetry_laws, width
 from ntteach.paper.evidence.arithmetic import (
     BLOCKS,
     Arithmetic,
@@ -549,3 +550,7 @@ replay_repetition = partial(replayed, repetition_leaves_the_average)
 replay_longer_sequence = partial(replayed, longer_sequence_same_average)
 replay_unmasked_padding = partial(replayed, partial(padding_changes_nothing, masked=False))
 replay_both_means_agree = partial(replayed, both_means_agree)
+replay_kernel_is_definite = partial(replayed, kernel_laws.kernel_is_definite)
+replay_basis_leaves_the_kernel = partial(replayed, kernel_symmetry_laws.basis_leaves_the_kernel)
+replay_kernel_follows = partial(replayed, kernel_symmetry_laws.kernel_follows)
+replay_kernel_rate_vanishes = partial(replayed, width.kernel_rate_vanishes)

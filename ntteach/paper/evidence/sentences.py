@@ -186,9 +186,7 @@ LAWS: dict[str, Law] = {
     # the tangent kernel
     "kernel is definite": kernel_laws.kernel_is_definite,
     "kernel is semi-definite": kernel_laws.kernel_is_semidefinite,
-    "kernel less a tenth is semi-definite": partial(
-        kernel_laws.kernel_is_semidefinite, less=True
-    ),
+    "kernel less a tenth is semi-definite": partial(kernel_laws.kernel_is_semidefinite, less=True),
     "rank is bounded": kernel_laws.rank_is_bounded,
     "rank is below its bound": partial(kernel_laws.rank_is_bounded, less=1),
     "repeated token is singular": kernel_laws.repeated_token_is_singular,
