@@ -138,10 +138,10 @@ def contracted(claim: Claim, setting: Setting, *, form: str) -> Evidence:
         reference,
         cases,
         mutants={
-            "sign of the last factor": _under(candidate, _factors=_last_negated),
-            "key factor reversed": _under(candidate, _factors=_key_reversed),
+            "sign of the last factor": _under(candidate, gradient_factors=_last_negated),
+            "key factor reversed": _under(candidate, gradient_factors=_key_reversed),
             "norms of a part": _under(candidate, _squared_norm=_first_columns),
-            "masks and sequences of another block": _under(candidate, _slice=_first_block),
+            "masks and sequences of another block": _under(candidate, take=_first_block),
             "off by a relative 1e-9": lambda case: candidate(case) * (1 + 1e-9),
         },
         scope=f"float64, {FORMS[form]}; {_sizes(cases)}; squared norms in Gram and direct form",
@@ -149,8 +149,8 @@ def contracted(claim: Claim, setting: Setting, *, form: str) -> Evidence:
 
 
 _FACTORS, _SLICE, _SQUARED_NORM = (
-    gradients._factors,
-    gradients._slice,
+    gradients.gradient_factors,
+    gradients.take,
     gradients._squared_norm,
 )
 
