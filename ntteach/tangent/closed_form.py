@@ -7,8 +7,8 @@ from torch import Tensor
 
 from ntteach.learner import Problem, take
 from ntteach.tangent import panels
-from ntteach.tangent.features import Term, terms
-from ntteach.tangent.panels import Side, spans
+from ntteach.tangent.features import Group, features, numbers_per_token
+from ntteach.tangent.panels import spans
 
 # Bytes that the features of one block of sequences may take. The features of a block of columns
 # are made anew for each block of rows, which costs little where blocks are large; bounded, so that
@@ -32,22 +32,22 @@ def write(out: Tensor, p: Problem, q: Problem, trace_outputs: bool, block_size: 
     N, N_other = p.S.shape[0], q.S.shape[0]
     outputs = 1 if trace_outputs else out.shape[2]
     tokens = out.view(N * L, outputs, N_other * L_other, outputs)
-    groups = 1 if trace_outputs or p.W_O is not None else p.W_Q.shape[0]
-    u = outputs // groups
-    for first in range(0, outputs if groups > 1 else 0, u):
+    blocks = 1 if trace_outputs or p.W_O is not None else p.W_Q.shape[0]
+    u = outputs // blocks
+    for first in range(0, outputs if blocks > 1 else 0, u):
         # outputs of two heads share no parameter
         tokens[:, first : first + u, :, :first].zero_()
         tokens[:, first : first + u, :, first + u :].zero_()
     size = min(block_size or block_size_for(r, trace_outputs) for r in (p, q))
     for start, stop in spans(0, N, size):
-        rows = _sides(take(p, start, stop), trace_outputs)
+        rows = features(take(p, start, stop), trace_outputs)
         for start_other, stop_other in spans(start if q is p else 0, N_other, size):
             same = q is p and start_other == start
-            columns = rows if same else _sides(take(q, start_other, stop_other), trace_outputs)
+            columns = rows if same else features(take(q, start_other, stop_other), trace_outputs)
             here = slice(start * L, stop * L)
             there = slice(start_other * L_other, stop_other * L_other)
-            for head, (left, right) in enumerate(zip(rows, columns, strict=True)):
-                c = slice(head * u, (head + 1) * u)
+            for n, (left, right) in enumerate(zip(rows, columns, strict=True)):
+                c = slice(n * u, (n + 1) * u)
                 block = tokens[here, c, there, c]
                 if same:
                     panels.write_symmetric(block, left)
@@ -56,26 +56,10 @@ def write(out: Tensor, p: Problem, q: Problem, trace_outputs: bool, block_size: 
                     panels.write(block, left, right, mirrored)
 
 
-def _sides(p: Problem, trace_outputs: bool) -> list[list[Side]]:
-    return [panels.sides(group) for group in terms(p, trace_outputs)]
-
-
 def block_size_for(p: Problem, trace_outputs: bool) -> int:
-    """How many sequences of p have features that take `_BLOCK_BYTES`, as they are laid out."""
-    heads, d, d_h = p.W_Q.shape
-    _, d_c, v_h = p.W_V.shape
-    if p.W_O is None:
-        Y = heads * v_h * (d_h + d_c)
-        repeats = heads * v_h
-        X = d_c + d + d_h
-    else:
-        o = p.W_O.shape[-1]
-        Y, repeats, X = o * heads * (d_h + d_c), o, heads * (d_c + d_h + v_h) + d
-    if trace_outputs:
-        repeats = 0
-    # X, X repeated for each output, and Y of each token
-    numbers = p.S.shape[1] * (heads * X + repeats * X + Y)
-    return max(1, _BLOCK_BYTES // (numbers * p.S.element_size()))
+    """How many sequences of p have features that take `_BLOCK_BYTES`."""
+    numbers = p.S.shape[1] * numbers_per_token(p, trace_outputs)
+    return max(1, _BLOCK_BYTES // max(1, numbers * p.S.element_size()))
 
 
 def dense(p: Problem, q: Problem, trace_outputs: bool) -> Tensor:
@@ -83,22 +67,28 @@ def dense(p: Problem, q: Problem, trace_outputs: bool) -> Tensor:
 
     With `trace_outputs` v is 1.
     """
-    groups = terms(p, trace_outputs)
-    others = groups if q is p else terms(q, trace_outputs)
-    blocks = [_expression(left, right) for left, right in zip(groups, others, strict=True)]
-    K = torch.stack(blocks, -1)  # (tokens, u, tokens', u, groups)
-    K = torch.diag_embed(K, dim1=1, dim2=4)  # (tokens, groups, u, tokens', groups, u)
+    rows = features(p, trace_outputs)
+    columns = rows if q is p else features(q, trace_outputs)
+    blocks = [
+        torch.stack([_expression(*groups) for groups in zip(*both, strict=True)]).sum(0)
+        for both in zip(rows, columns, strict=True)
+    ]
+    K = torch.stack(blocks, -1)  # (tokens, u, tokens', u, blocks)
+    K = torch.diag_embed(K, dim1=1, dim2=4)  # (tokens, blocks, u, tokens', blocks, u)
     return K.flatten(4, 5).flatten(1, 2)
 
 
-def _expression(left: list[Term], right: list[Term]) -> Tensor:
-    """The sum over terms, `(tokens, u, tokens', u)`."""
-
-    def product(t: Term, other: Term) -> Tensor:
+def _expression(left: Group, right: Group) -> Tensor:
+    """The sum over a group's terms, `(tokens, o, tokens', o)`."""
+    first = left.terms[0].X
+    same = torch.eye(left.outputs, dtype=first.dtype, device=first.device).unsqueeze(1)
+    k = first.new_zeros(())
+    for t, other in zip(left.terms, right.terms, strict=True):
         gram = (t.X @ other.X.mT).unsqueeze(-1).unsqueeze(1)  # (tokens, 1, tokens', 1)
-        if t.Y.ndim == 2:
-            return gram * (t.Y @ other.Y.mT).unsqueeze(1)
-        return gram * torch.einsum("ica,jea->icje", t.Y, other.Y)
-
-    first, *rest = (product(*both) for both in zip(left, right, strict=True))
-    return sum(rest, start=first)
+        if t.Y is None or other.Y is None:
+            k = k + gram * same
+        else:
+            k = k + gram * torch.einsum("ica,jea->icje", t.Y, other.Y)
+    if left.mixing is None:
+        return k
+    return torch.einsum("icje,cx,ey->ixjy", k, left.mixing, left.mixing)

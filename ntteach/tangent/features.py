@@ -1,4 +1,4 @@
-"""The closed form of the ANTK as a few Gram matrices, and the features they are made of.
+"""The closed form of the ANTK as products of Gram matrices, and the features they are made of.
 
 For one head, with A the attention weights, f the output and C the context, the derivatives of
 Eqs. 10-12 multiply out to
@@ -7,13 +7,14 @@ Eqs. 10-12 multiply out to
                           + <S_j, S'_j'> <g_jc, g'_j'c'> / d_h + <Q_j, Q'_j'> <h_jc, h'_j'c'> / d_h,
     g_jc = sum_k A_jk (V_kc - f_jc) K_k,      h_jc = sum_k A_jk (V_kc - f_jc) C_k.
 
-Every term is a Gram matrix over tokens times one over tokens and outputs. With W_O, an output is a
-linear combination of head outputs, and so are its g and h.
+Each summand is a Gram matrix over tokens times one over tokens and outputs. W_O makes each output
+a linear combination of head outputs: either g and h are combined before the products are taken, or
+the kernel of each head afterwards, on both sides.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -27,54 +28,81 @@ _CHUNK_NUMBERS = 2**19
 
 @dataclass(frozen=True)
 class Term:
-    """One summand of the kernel: `<X_j, X'_j'>` times a matrix over outputs.
-
-    That matrix is `<Y_jc, Y'_j'c'>`, where Y may be the same for all tokens.
+    """`<X_j, X'_j'> <Y_jc, Y'_j'c'>`, or `<X_j, X'_j'> delta_cc'` where Y is None.
 
     Args:
         X: a feature of each token, `(tokens, a)`.
-        Y: a feature of each output, of each token `(tokens, u, b)` or of all of them `(u, b)`.
+        Y: a feature of each token and output, `(tokens, u, b)`, or None.
     """
 
     X: Float[Tensor, "tokens a"]
-    Y: Float[Tensor, "*token u b"]
+    Y: Float[Tensor, "tokens u b"] | None = None
 
 
-def terms(p: Problem, trace_outputs: bool) -> list[list[Term]]:
-    """The summands for each group of outputs; the kernel is zero between two groups.
+@dataclass(frozen=True)
+class Group:
+    """A sum of terms, `k`; as it is, or combined to other outputs, `mixing^T k mixing`.
 
-    Without W_O each head's outputs are a group of their own: no parameter is shared. With W_O all
-    outputs are one group. Summed over outputs (`trace_outputs`) there is one group of one output.
+    Args:
+        outputs: u, those of the terms.
+        terms: the first has a Y, unless it is the only one.
+        mixing: `(u, o)`, or None.
+    """
+
+    outputs: int
+    terms: tuple[Term, ...]
+    mixing: Float[Tensor, "u o"] | None = None
+
+
+def features(p: Problem, trace_outputs: bool) -> list[list[Group]]:
+    """The kernel as blocks of outputs, zero between two of them, each a sum of groups.
+
+    Without W_O each head's outputs are a block of their own: no parameter is shared. With W_O, or
+    summed over outputs, there is one block.
 
     Args:
         p: a batch, `S` is `(N, L, d)`.
         trace_outputs: whether the kernel is summed over equal outputs, c = c'.
     """
-    parts = [_terms(take(p, *span), trace_outputs) for span in _chunks(p)]
+    parts = [_features(take(p, *span), trace_outputs) for span in _chunks(p)]
     return [
-        [_joined(pieces) for pieces in zip(*group, strict=True)]
-        for group in zip(*parts, strict=True)
+        [_joined(pieces) for pieces in zip(*block, strict=True)]
+        for block in zip(*parts, strict=True)
     ]
+
+
+def numbers_per_token(p: Problem, trace_outputs: bool) -> int:
+    """How many numbers the features of one token hold."""
+    S = p.S[:1, :1]
+    C = S if p.C is p.S else p.C[:1, :1]
+    blocks = _features(replace(p, S=S, C=C, mask=None), trace_outputs)
+    terms = [t for block in blocks for group in block for t in group.terms]
+    return sum(x.numel() for t in terms for x in (t.X, t.Y) if x is not None)
 
 
 def _chunks(p: Problem) -> list[tuple[int, int]]:
     N, L, M = p.S.shape[0], p.S.shape[1], p.C.shape[1]
     heads, _, v_h = p.W_V.shape
-    outputs = v_h if p.W_O is None else max(v_h, p.W_O.shape[-1])
-    size = max(1, _CHUNK_NUMBERS // (heads * L * (v_h * M + outputs * (p.C.shape[2] + M))))
+    size = max(1, _CHUNK_NUMBERS // (heads * L * v_h * (M + p.C.shape[2])))
     return [(start, min(start + size, N)) for start in range(0, max(N, 1), size)]
 
 
-def _joined(pieces: tuple[Term, ...]) -> Term:
+def _joined(pieces: tuple[Group, ...]) -> Group:
     if len(pieces) == 1:
         return pieces[0]
-    Y = pieces[0].Y
-    if Y.ndim == 3:
-        Y = torch.cat([t.Y for t in pieces])
-    return Term(torch.cat([t.X for t in pieces]), Y)
+    return replace(
+        pieces[0],
+        terms=tuple(
+            Term(
+                torch.cat([t.X for t in parts]),
+                None if parts[0].Y is None else torch.cat([t.Y for t in parts if t.Y is not None]),
+            )
+            for parts in zip(*(group.terms for group in pieces), strict=True)
+        ),
+    )
 
 
-def _terms(p: Problem, trace_outputs: bool) -> list[list[Term]]:
+def _features(p: Problem, trace_outputs: bool) -> list[list[Group]]:
     w = forward(p)
     AC = w.weights @ p.C.unsqueeze(-3)  # (n, heads, L, d_c)
     # the difference first, since it is small where attention is sharp
@@ -82,16 +110,16 @@ def _terms(p: Problem, trace_outputs: bool) -> list[list[Term]]:
     B = p.scale * B  # (n, heads, L, v_h, M); each side brings one d_h^-1/2 of the 1 / d_h
     g = _weighted(B, w.K)  # (n, heads, L, v_h, d_h)
     h = _weighted(B, p.C.unsqueeze(-3))  # (n, heads, L, v_h, d_c)
-    if p.W_O is None:
-        groups = _side_by_side(p, w, AC, g, h)
-    else:
-        groups = [_mixed(p, w, AC, g, h)]
     if trace_outputs:
-        return [_traced(groups)]
-    if p.W_O is not None and p.W_O.shape[-1] == 1:
-        # with one output there is nothing to tell apart: what can be one Gram matrix is one
-        return [_traced(groups)]
-    return groups
+        return [[_traced(p, w, AC, g, h)]]
+    if p.W_O is None:
+        return [[group] for group in _by_head(p, w, AC, g, h)]
+    shared = Group(p.W_O.shape[-1], (Term(_tokens(merge_heads(w.head_outputs))),))
+    if _mixes_features(p):
+        return [[_mixed(p, w, AC, g, h), shared]]
+    heads = _by_head(p, w, AC, g, h)
+    mixed = [replace(k, mixing=W) for k, W in zip(heads, p.W_O.unbind(), strict=True)]
+    return [[*mixed, shared]]
 
 
 def _weighted(B: Tensor, x: Tensor) -> Tensor:
@@ -99,53 +127,75 @@ def _weighted(B: Tensor, x: Tensor) -> Tensor:
     return (B.flatten(-3, -2) @ x).unflatten(-2, B.shape[-3:-1])
 
 
-def _side_by_side(p: Problem, w: Forward, AC: Tensor, g: Tensor, h: Tensor) -> list[list[Term]]:
+def _by_head(p: Problem, w: Forward, AC: Tensor, g: Tensor, h: Tensor) -> list[Group]:
+    """The kernel of each head's own outputs."""
     heads, _, v_h = p.W_V.shape
-    identity = torch.eye(v_h, dtype=p.S.dtype, device=p.S.device)
     S = _tokens(p.S)
     return [
-        [
-            Term(_tokens(AC[:, head]), identity),
-            Term(S, _tokens(g[:, head])),
-            Term(_tokens(w.Q[:, head]), _tokens(h[:, head])),
-        ]
+        Group(
+            v_h,
+            (
+                Term(S, _tokens(g[:, head])),
+                Term(_tokens(w.Q[:, head]), _tokens(h[:, head])),
+                Term(_tokens(AC[:, head])),
+            ),
+        )
         for head in range(heads)
     ]
 
 
-def _mixed(p: Problem, w: Forward, AC: Tensor, g: Tensor, h: Tensor) -> list[Term]:
+def _mixes_features(p: Problem) -> bool:
+    """Whether to combine features, not kernels: what takes fewer multiplications per two tokens."""
     assert p.W_O is not None
-    o = p.W_O.shape[-1]
-    identity = torch.eye(o, dtype=p.S.dtype, device=p.S.device)
-    # d output_e / d output_hc = W_O[h, c, e]
-    g = torch.einsum("nhjci,hce->njehi", g, p.W_O)  # (n, L, o, heads, d_h)
+    v_h, o = p.W_O.shape[1:]
+    lengths = p.W_Q.shape[-1] + p.C.shape[-1]
+    return o * o * lengths <= v_h * v_h * lengths + v_h * v_h * o + v_h * o * o
+
+
+def _mixed(p: Problem, w: Forward, AC: Tensor, g: Tensor, h: Tensor) -> Group:
+    """The kernel from features of the outputs: d output_e / d f_hc = W_O[h, c, e]."""
+    assert p.W_O is not None
+    heads, v_h, o = p.W_O.shape
+    g = torch.einsum("nhjci,hce->njehi", g, p.W_O).flatten(-2)  # (n, L, o, d_k)
     h = torch.einsum("nhjca,hce->nhjea", h, p.W_O)  # (n, heads, L, o, d_c)
-    heads = range(p.W_O.shape[0])
-    return [
-        Term(_tokens(merge_heads(w.head_outputs)), identity),
-        *(Term(_tokens(AC[:, head]), p.W_O[head].mT) for head in heads),
-        # the heads share S_j: their inner products add up in one
-        Term(_tokens(p.S), _tokens(g.flatten(-2))),
-        *(Term(_tokens(w.Q[:, head]), _tokens(h[:, head])) for head in heads),
-    ]
+    n = p.S.shape[0] * p.S.shape[1]
+    # by W_V[:, c] of head h: W_O[h, c, e] (AC)_j
+    each = p.W_O.mT.unsqueeze(1).expand(heads, n, o, v_h)
+    return Group(
+        o,
+        (
+            # the heads share S_j: their inner products are one
+            Term(_tokens(p.S), _tokens(g)),
+            *(Term(_tokens(w.Q[:, i]), _tokens(h[:, i])) for i in range(heads)),
+            *(Term(_tokens(AC[:, i]), each[i]) for i in range(heads)),
+        ),
+    )
 
 
-def _traced(groups: list[list[Term]]) -> list[Term]:
-    """Summed over c = c', inner products of the outputs' features are one of longer vectors."""
-    alike: list[Tensor] = []
-    products: dict[int, tuple[Tensor, list[Tensor]]] = {}
-    for t in (t for group in groups for t in group):
-        if t.Y.ndim == 2:
-            # a Gram matrix times a number: all of these are one Gram matrix
-            alike.append(t.X * torch.linalg.vector_norm(t.Y))
-        else:
-            # what shares X, as all heads do for the query block, adds up in Y
-            products.setdefault(id(t.X), (t.X, []))[1].append(t.Y.flatten(1))
-    return [
-        # first, as the one term that is written and not added
-        Term(torch.cat(alike, 1), alike[0].new_ones(1, 1)),
-        *(Term(X, torch.cat(Ys, 1).unsqueeze(1)) for X, Ys in products.values()),
-    ]
+def _traced(p: Problem, w: Forward, AC: Tensor, g: Tensor, h: Tensor) -> Group:
+    """Summed over outputs, their inner products are one of longer vectors."""
+    heads, _, v_h = p.W_V.shape
+    if p.W_O is None:
+        alike = [v_h**0.5 * AC[:, i] for i in range(heads)]
+    else:
+        o = p.W_O.shape[-1]
+        # sum_e <W_e, x> <W_e, x'> = <R x, R x'>, with W = Q R and fewer rows in R where o > v_h
+        W = p.W_O.mT if o <= v_h else torch.linalg.qr(p.W_O.mT).R  # (heads, r, v_h)
+        g = torch.einsum("nhjci,hrc->nhjri", g, W)
+        h = torch.einsum("nhjca,hrc->nhjra", h, W)
+        sizes = torch.linalg.vector_norm(p.W_O, dim=(1, 2))
+        alike = [sizes[i] * AC[:, i] for i in range(heads)]
+        alike.append(o**0.5 * merge_heads(w.head_outputs))
+    g = g.movedim(1, 2).flatten(2).unsqueeze(2)  # (n, L, 1, heads r d_h)
+    h = h.flatten(3).unsqueeze(3)  # (n, heads, L, 1, r d_c)
+    return Group(
+        1,
+        (
+            Term(_tokens(p.S), _tokens(g)),
+            *(Term(_tokens(w.Q[:, i]), _tokens(h[:, i])) for i in range(heads)),
+            Term(_tokens(torch.cat(alike, -1))),
+        ),
+    )
 
 
 def _tokens(x: Tensor) -> Tensor:

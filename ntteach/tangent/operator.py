@@ -14,7 +14,7 @@ from ntteach.learner import Mask, Params, Problem, forward, take
 from ntteach.tangent import spectrum
 from ntteach.tangent.arguments import Pair, check_block_size, pair
 from ntteach.tangent.closed_form import block_size_for
-from ntteach.tangent.features import terms
+from ntteach.tangent.features import Group, features
 from ntteach.tangent.products import Direction, pull_back, push_forward
 from ntteach.tangent.spectrum import Estimate
 
@@ -208,13 +208,26 @@ class TangentOperator:
 
 
 def _diagonal(p: Problem, q: Problem) -> Tensor:
-    rows = terms(p, trace_outputs=False)
-    columns = rows if q is p else terms(q, trace_outputs=False)
-    groups = []
-    for group, others in zip(rows, columns, strict=True):
-        parts = [
-            (t.X * other.X).sum(-1, keepdim=True) * (t.Y * other.Y).sum(-1)
-            for t, other in zip(group, others, strict=True)
-        ]
-        groups.append(torch.stack(parts).sum(0))  # (tokens, u)
-    return torch.cat(groups, 1).flatten()
+    rows = features(p, trace_outputs=False)
+    columns = rows if q is p else features(q, trace_outputs=False)
+    blocks = [
+        torch.stack([_group_diagonal(*groups) for groups in zip(*both, strict=True)]).sum(0)
+        for both in zip(rows, columns, strict=True)
+    ]
+    return torch.cat(blocks, 1).flatten()
+
+
+def _group_diagonal(left: Group, right: Group) -> Tensor:
+    """The kernel of each token's outputs with themselves, `(tokens, o)`."""
+    W = left.mixing
+    same = torch.eye(left.outputs, dtype=left.terms[0].X.dtype, device=left.terms[0].X.device)
+    total = same.new_zeros(())
+    for t, other in zip(left.terms, right.terms, strict=True):
+        gram = (t.X * other.X).sum(-1)[:, None, None]  # (tokens, 1, 1)
+        if t.Y is None or other.Y is None:
+            total = total + gram * same
+        else:
+            total = total + gram * (t.Y @ other.Y.mT)  # (tokens, u, u)
+    if W is None:
+        return total.diagonal(dim1=1, dim2=2)
+    return torch.einsum("tce,cx,ex->tx", total, W, W)

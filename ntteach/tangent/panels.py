@@ -2,19 +2,18 @@
 
 A panel is some rows of tokens against more columns of tokens. Its Gram matrices and their sum live
 in buffers that are used again and again, so that the kernel itself is written once and never read.
-Gram matrices over tokens are made with each column repeated once for each output: then every
-elementwise step runs along contiguous numbers.
+A Gram matrix over tokens that multiplies one over tokens and outputs has its columns repeated for
+each output, so that the product runs along contiguous numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ntteach.tangent.features import Term
+from ntteach.tangent.features import Group
 
 # Numbers of one buffer, and rows of its matrix: on a CPU three of them stay in cache; a GPU wants
 # large products.
@@ -22,37 +21,11 @@ _CPU_NUMBERS, _CPU_ROWS = 2**17, 256
 _GPU_NUMBERS, _GPU_ROWS = 2**24, 4096
 
 
-@dataclass(frozen=True)
-class Side:
-    """A term's features, laid out as rows of matrix products.
-
-    Args:
-        X: `(tokens, a)`.
-        repeated: X with each token once for each output, `(tokens u, a)`.
-        Y: `(tokens u, b)`, or `(u, b)` where it is the same for all tokens.
-        alike: whether it is.
-    """
-
-    X: Tensor
-    repeated: Tensor
-    Y: Tensor
-    alike: bool
-
-
-def sides(group: Sequence[Term]) -> list[Side]:
-    """The terms of one group of outputs, laid out."""
-    return [_side(t) for t in group]
-
-
-def _side(t: Term) -> Side:
-    u = t.Y.shape[-2]
-    repeated = t.X if u == 1 else t.X.repeat_interleave(u, 0)
-    alike = t.Y.ndim == 2
-    return Side(t.X, repeated, t.Y if alike else t.Y.flatten(0, 1), alike)
-
-
 def write(
-    out: Tensor, rows: list[Side], columns: list[Side], mirrored: Tensor | None = None
+    out: Tensor,
+    rows: Sequence[Group],
+    columns: Sequence[Group],
+    mirrored: Tensor | None = None,
 ) -> None:
     """Write a rectangle of the kernel.
 
@@ -60,8 +33,8 @@ def write(
 
     Args:
         out: `(tokens, u, tokens', u)`, of any strides.
-        rows: one side for each term.
-        columns: the same terms for the other tokens.
+        rows: groups that add up.
+        columns: the same groups for the other tokens.
         mirrored: where the transpose goes, `(tokens', u, tokens, u)`, or None.
     """
     panel = _Panel(out, rows, columns)
@@ -73,7 +46,7 @@ def write(
             _put(out, tile, r0, c0)
 
 
-def write_symmetric(out: Tensor, rows: list[Side]) -> None:
+def write_symmetric(out: Tensor, rows: Sequence[Group]) -> None:
     """Write a square of the kernel, tokens with themselves, of which one half is computed.
 
     The panel with the first entry of `out` comes last.
@@ -111,48 +84,86 @@ def spans(start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
 class _Panel:
     """Computes panels, `(R u, C u)` for R rows and C columns of tokens, in buffers of its own."""
 
-    def __init__(self, out: Tensor, left: list[Side], right: list[Side]) -> None:
-        rows, u, columns, _ = out.shape
+    def __init__(self, out: Tensor, left: Sequence[Group], right: Sequence[Group]) -> None:
+        rows, self.outputs, columns, _ = out.shape
+        self.left, self.right = left, right
+        # of a group, or of what it is combined to
+        widest = max(self.outputs, *(group.outputs for group in left))
         on_cpu = out.device.type == "cpu"
         numbers, most = (_CPU_NUMBERS, _CPU_ROWS) if on_cpu else (_GPU_NUMBERS, _GPU_ROWS)
         # of each square on a symmetric kernel's diagonal one half is computed in vain
-        most = most if rows * u >= 16 * most else most // 2
-        self.u, self.left, self.right = u, left, right
-        self.rows = min(rows, max(1, most // u))
-        # a square is part of the first panel
-        self.columns = min(columns, max(self.rows, numbers // (self.rows * u * u)))
-        size = self.rows * u * self.columns * u
+        most = most if rows * widest >= 16 * most else most // 2
+        self.rows = min(rows, max(1, most // widest))
+        # the square is part of one panel
+        self.columns = min(columns, max(self.rows, numbers // (self.rows * widest**2)))
+        size = self.rows * self.columns * widest**2
         self._sum, self._product, self._gram = (out.new_empty(size) for _ in range(3))
-        # the same for all tokens: <Y_c, Y_c'> for every row of a Gram matrix, repeated
-        self._mixing = [
-            (side.Y @ other.Y.mT).repeat(1, self.columns) if side.alike else None
-            for side, other in zip(left, right, strict=True)
-        ]
+        mixes = any(group.mixing is not None for group in left)
+        self._unmixed = out.new_empty(size if mixes else 0)
+        tokens = torch.arange(self.columns, device=out.device)
+        self._places = {group.outputs: tokens.repeat_interleave(group.outputs) for group in left}
 
     def compute(self, r0: int, r1: int, c0: int, c1: int) -> Tensor:
-        """The sum over terms of `<X, X'> <Y, Y'>`; the result is overwritten by the next call."""
-        u, R, C = self.u, r1 - r0, c1 - c0
-        tile = _view(self._sum, R * u, C * u)
-        product = _view(self._product, R * u, C * u)
-        gram = _view(self._gram, R, C * u)
+        """The sum over groups; overwritten by the next call."""
+        R, C, o = r1 - r0, c1 - c0, self.outputs
+        rows, columns = slice(r0, r1), slice(c0, c1)
+        total = _view(self._sum, R * o, C * o)
         for n, (left, right) in enumerate(zip(self.left, self.right, strict=True)):
-            mixing = self._mixing[n]
-            X, X_other = left.X[r0:r1], right.repeated[c0 * u : c1 * u]
-            if u == 1 and n == 0 and left.Y.shape[-1] == 1 and mixing is not None:
-                torch.mm(X, X_other.mT, out=tile)
+            W = left.mixing
+            if W is None:
+                self._add(total, left, right, rows, columns, onto=n > 0)
                 continue
-            torch.mm(X, X_other.mT, out=gram)
-            if mixing is not None:
-                factor = mixing[:, : C * u]
+            u = left.outputs
+            k = _view(self._unmixed, R * u, C * u)
+            self._add(k, left, right, rows, columns, onto=False)
+            # W^T k W: first the outputs of the columns, then those of the rows
+            half = _view(self._product, R * u * C, o)
+            torch.mm(k.view(R * u * C, u), W, out=half)
+            wide = total.view(R, o, C * o)
+            wide.baddbmm_(W.mT.expand(R, o, u), half.view(R, u, C * o), beta=int(n > 0))
+        return total
+
+    def _add(
+        self, tile: Tensor, left: Group, right: Group, rows: slice, columns: slice, *, onto: bool
+    ) -> None:
+        """Write the sum over a group's terms into a tile, or add it."""
+        u = left.outputs
+        for n, (t, other) in enumerate(zip(left.terms, right.terms, strict=True)):
+            onto = onto or n > 0
+            X, X_other = t.X[rows], other.X[columns]
+            if t.Y is None or other.Y is None:
+                self._add_alike(tile, X, X_other, u, onto=onto)
+                continue
+            gram = self._repeated(X, X_other, u).unsqueeze(1)  # (R, 1, C u)
+            product = _view(self._product, *tile.shape)
+            torch.mm(t.Y[rows].flatten(0, 1), other.Y[columns].flatten(0, 1).mT, out=product)
+            shape = (X.shape[0], u, tile.shape[1])
+            if onto:
+                tile.view(shape).addcmul_(product.view(shape), gram)
             else:
-                torch.mm(left.Y[r0 * u : r1 * u], right.Y[c0 * u : c1 * u].mT, out=product)
-                factor = product.view(R, u, C * u)
-            total, wide = tile.view(R, u, C * u), gram.unsqueeze(1)
-            if n == 0:
-                torch.mul(factor, wide, out=total)
-            else:
-                total.addcmul_(factor, wide)
-        return tile
+                torch.mul(product.view(shape), gram, out=tile.view(shape))
+
+    def _add_alike(self, tile: Tensor, X: Tensor, X_other: Tensor, u: int, *, onto: bool) -> None:
+        """`<X_j, X'_j'> delta_cc'`."""
+        R, C = X.shape[0], X_other.shape[0]
+        if u == 1:
+            torch.addmm(tile, X, X_other.mT, beta=int(onto), out=tile)
+            return
+        if not onto:
+            tile.zero_()
+        gram = _view(self._gram, R, C)
+        torch.mm(X, X_other.mT, out=gram)
+        tile.view(R, u, C, u).diagonal(dim1=1, dim2=3).add_(gram.unsqueeze(-1))
+
+    def _repeated(self, X: Tensor, X_other: Tensor, u: int) -> Tensor:
+        """`<X_j, X'_j'>` once for each output c' of the columns, `(R, C u)`."""
+        R, C = X.shape[0], X_other.shape[0]
+        gram = _view(self._gram, R, C)
+        torch.mm(X, X_other.mT, out=gram)
+        if u == 1:
+            return gram
+        wide = _view(self._gram[R * C :], R, C * u)
+        return torch.index_select(gram, 1, self._places[u][: C * u], out=wide)
 
     def transposed(self, tile: Tensor) -> Tensor:
         """A contiguous copy of the transpose: a strided one into the kernel takes far longer."""
