@@ -16,9 +16,11 @@ from ntteach.paper import (
     key_gradient,
     lengths,
     order,
+    output_evolution,
     parameter_update,
     query_gradient,
     rows,
+    tangent_kernel,
     value_gradient,
     variants,
 )
@@ -39,6 +41,8 @@ registry = Registry(
         rows,
         lengths,
         variants,  # Appendix A.3: Eq. 23, Figure 2, other attention learners
+        output_evolution,  # Section 4.2 and Appendix A.4: Eqs. 13-15, 56-58
+        tangent_kernel,  # Appendix A.4, Figure 3
         kernel_definiteness,  # Section 4.2 and Appendix A.4, after Eqs. 15 and 58
         kernel_symmetries,
         infinite_width,

@@ -19,6 +19,9 @@ _WIDTHS = {"tokens": [0, 1], "labels": [1, 0], "value": 1, "widths": [2, 4, 64]}
 _ZERO, _WIDE = "W_Q is zero", "two features of queries and keys, one of elements"
 _WIDE_ONES = {"W_Q": [[1, 1]], "W_K": [[1, 1]], "W_V": [[1]]}
 
+_ALL_MOVE = {"D_Q": [[1]], "D_K": [[1]], "D_V": [[1]]}
+_VALUES_MOVE = {"D_Q": [[0]], "D_K": [[0]], "D_V": [[1]]}
+
 # Equal logits make all outputs equal and, with W_K or W_V zero, every omega zero: no case with a
 # zero matrix breaks permutation-invariance or importance-grows.
 OUTSIDE = {_ZERO: "no weight matrix is zero", _WIDE: "shapes as in Eq. 2"}
@@ -173,5 +176,32 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "the width does not grow": {**_WIDTHS, "widths": [4, 4]},
         "equal tokens": {**_WIDTHS, "tokens": [1, 1]},
         "another W_V": {**_WIDTHS, "value": 2},
+    },
+    "remainder-nonzero": {
+        "a finite step": {"S": [[0], [1]], **_ONES, "targets": [[0], [0]], "step": 1},
+        "one element": {"S": [[1]], **_ONES, "targets": [[0]], "step": 0},
+        "nothing moves": {"S": [[0], [1]], **_ONES, "targets": [["1/2"], ["2/3"]], "step": 0},
+        _ZERO: {"S": [[0], [1]], **_ONES, "W_Q": [[0]], "targets": [[0], [0]], "step": 0},
+        _WIDE: {"S": [[0], [1]], **_WIDE_ONES, "targets": [[0], [0]], "step": 0},
+    },
+    "remainder-from-activations": {
+        "W_V alone moves": {"S": [[1]], **_ONES, **_VALUES_MOVE, "step": "1/2"},
+        "nothing moves": {"S": [[1]], **_ONES, **_VALUES_MOVE, "D_V": [[0]], "step": "1/2"},
+        "no step": {"S": [[1]], **_ONES, **_ALL_MOVE, "step": 0},
+        _ZERO: {"S": [[1]], **_ONES, "W_Q": [[0]], **_ALL_MOVE, "step": "1/2"},
+        _WIDE: {
+            "S": [[1]],
+            **_WIDE_ONES,
+            "D_Q": [[1, 1]],
+            "D_K": [[1, 1]],
+            "D_V": [[1]],
+            "step": "1/2",
+        },
+    },
+    "gradient-input-independent": {
+        "the same sequence": {"S": [[0], [1]], "other": [[0], [1]], **_ONES},
+        "another length": {"S": [[0], [1]], "other": [[1]], **_ONES},
+        _ZERO: {"S": [[0], [1]], "other": [[1], [2]], **_ONES, "W_Q": [[0]]},
+        _WIDE: {"S": [[0], [1]], "other": [[1], [2]], **_WIDE_ONES},
     },
 }
