@@ -8,8 +8,7 @@ killed, the first entry still is.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from math import prod
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -34,6 +33,7 @@ def given(
     out: Tensor | np.ndarray,
     shape: tuple[int, ...],
     like: Tensor,
+    inputs: Sequence[Tensor],
     compute: Callable[[Tensor], None],
 ) -> Tensor:
     """Let `compute` write into `out`, its first entry last; returns a tensor in its memory.
@@ -42,14 +42,18 @@ def given(
         out: a tensor, or a NumPy array or memory map.
         shape: that it must have.
         like: a tensor of the dtype and device that it must have.
+        inputs: what `compute` reads, which must not be overwritten.
         compute: writes everything.
 
     Raises:
-        ValueError: `out` of another shape or device, not contiguous, or not writable.
+        ValueError: `out` of another shape or device, not contiguous, not writable, or in the
+            memory of an input.
         TypeError: `out` of another dtype, or neither a tensor nor an array.
         OSError: no room on the disk for a memory map, found before anything is computed.
     """
     target = _checked(out, shape, like)
+    if any(_overlap(target, x) for x in inputs):
+        raise ValueError("out shares memory with an argument, which would be overwritten")
     if isinstance(out, np.memmap):
         _reserve(out)
     try:
@@ -69,6 +73,8 @@ def _checked(out: Tensor | np.ndarray, shape: tuple[int, ...], like: Tensor) -> 
             raise ValueError(f"an array takes results from the CPU, S is on {like.device}")
         if not out.flags.writeable:
             raise ValueError("out is read-only; open a memory map with mode 'r+' or 'w+'")
+        if isinstance(out, np.memmap) and out.mode == "c":
+            raise ValueError("a memory map of mode 'c' never reaches its file; open it with 'r+'")
         if not out.flags.c_contiguous or out.dtype.hasobject or out.dtype.byteorder == ">":
             raise ValueError("out is a C-contiguous array of native floating point numbers")
         target = torch.from_numpy(out)
@@ -91,14 +97,21 @@ def _checked(out: Tensor | np.ndarray, shape: tuple[int, ...], like: Tensor) -> 
 
 def _reserve(out: np.memmap) -> None:
     """Take the room on the disk now: a write to a map beyond it would kill the process."""
-    size = prod(out.shape) * out.itemsize
-    if out.filename is None or not hasattr(os, "posix_fallocate") or size == 0:
+    if out.filename is None or not hasattr(os, "posix_fallocate"):
         return
     descriptor = os.open(out.filename, os.O_RDWR)
     try:
-        os.posix_fallocate(descriptor, out.offset, size)
+        # of the whole file, of which `out` may be a part; what is written stays
+        size = os.fstat(descriptor).st_size
+        os.posix_fallocate(descriptor, 0, size)
     except OSError as error:
-        reason = f"no room for a kernel of {size / 2**30:.3g} GiB"
+        reason = f"no room for a memory map of {size / 2**30:.3g} GiB"
         raise OSError(error.errno, f"{reason}: {error.strerror}", str(out.filename)) from error
     finally:
         os.close(descriptor)
+
+
+def _overlap(one: Tensor, other: Tensor) -> bool:
+    spans = [(x.untyped_storage().data_ptr(), x.untyped_storage().nbytes()) for x in (one, other)]
+    (start, size), (start_other, size_other) = spans
+    return start < start_other + size_other and start_other < start + size

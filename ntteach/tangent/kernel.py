@@ -90,12 +90,12 @@ def antk(
             else:
                 routes.write(kernel, p, q, params, heads, method, trace_outputs, block_size)
 
-    if out is not None:
-        with torch.no_grad():
-            return destination.given(out, shape, S, write)
-
     names = list(params)
     inputs = [*params.values(), S, S_other, context, context_other, mask, mask_other]
+    if out is not None:
+        tensors = [x for x in inputs if isinstance(x, Tensor)]
+        with torch.no_grad():
+            return destination.given(out, shape, S, tensors, write)
 
     def expression(*inputs: Any) -> Tensor:
         weights = dict(zip(names, inputs, strict=False))
