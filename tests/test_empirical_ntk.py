@@ -7,14 +7,14 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from conftest import DTYPES, relative_error
 from torch import Tensor, nn
 
-from ntteach import AttentionLearner, oracles
+from ntteach import AttentionLearner, antk, oracles
 from ntteach.empirical import empirical_ntk, plan, routes, sketched_ntk
 from ntteach.empirical.blocks import rows
 
@@ -211,7 +211,7 @@ MODULES = [
     pytest.param("vit", marks=needs_transformers),
     pytest.param("causal lm", marks=needs_transformers),
 ]
-METHODS = ["jacobian", "products"]
+METHODS: list[Literal["jacobian", "products"]] = ["jacobian", "products"]
 
 
 def kernel(case: Case, inputs_other: Any = None, **options: Any) -> Tensor:
@@ -268,7 +268,7 @@ def test_the_trace_sums_over_the_last_axis_of_both_outputs(name, method):
 @pytest.mark.parametrize(
     ("heads", "o", "causal"), [(1, None, False), (2, None, True), (2, 3, False)]
 )
-def test_the_learner_has_the_kernel_of_the_oracle(heads, o, causal):
+def test_the_learner_has_the_kernel_of_the_closed_form_and_of_the_oracle(heads, o, causal):
     learner = AttentionLearner(4, d_k=6, v=2, o=o, heads=heads, causal=causal, dtype=torch.float64)
     S, other = (torch.randn(n, 5, 4, dtype=torch.float64) for n in (3, 2))
     mask = torch.ones(5, 5, dtype=torch.bool).tril() if causal else None
@@ -279,7 +279,11 @@ def test_the_learner_has_the_kernel_of_the_oracle(heads, o, causal):
         )
         for x in (S, other)
     )
-    assert relative_error(empirical_ntk(learner, S, other), gram(J, J_other)) < 1e-10
+    expected = gram(J, J_other)
+    for method in METHODS:
+        assert relative_error(empirical_ntk(learner, S, other, method=method), expected) < 1e-10
+    closed = antk(params, S, other, mask="causal" if causal else None, heads=heads)
+    assert relative_error(closed, expected) < 1e-10
 
 
 def test_derivatives_are_those_of_central_differences():
@@ -317,10 +321,11 @@ def test_the_block_size_changes_nothing(size, method, trace_outputs):
 
 @pytest.mark.parametrize("trace_outputs", [False, True])
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("outputs", [1, 2, 3, 4, 7, 12, 25])
+@pytest.mark.parametrize("outputs", [1, 2, 4, 7])
 def test_the_outputs_of_a_sample_may_be_cut_too(outputs, method, trace_outputs, monkeypatch):
-    case = make("attention")
-    for other in (None, case.inputs[:2]):
+    whole = make("attention")
+    case = Case(whole.module, whole.inputs[:2, :2])  # rows of 2 x 3 outputs, 2 samples
+    for other in (None, whole.inputs[1:]):
         options = {"method": method, "trace_outputs": trace_outputs}
         expected = kernel(case, other, **options)
         with monkeypatch.context() as patch:
@@ -700,9 +705,9 @@ def test_a_part_without_a_forward_derivative_is_told():
     J = jacobian(case, case.inputs)
     assert relative_error(kernel(case), gram(J, J)) < 1e-12
     with pytest.raises(ValueError, match=r'Squared has a part .* forward mode.*method="jacobian"'):
-        kernel(case, method="products")
+        kernel(case, method="products", block_size=1)
     with pytest.raises(ValueError, match=r"Squared has a part .* forward mode"):
-        sketched_ntk(case.module, case.inputs, projections=2)
+        sketched_ntk(case.module, case.inputs, projections=2, block_size=1)
 
 
 # --- random projections --------------------------------------------------------------------------
@@ -736,12 +741,12 @@ def test_the_error_bar_of_a_sketch_covers_the_error(name, trace_outputs):
 def test_the_error_of_a_sketch_falls_as_one_over_the_root_of_k(trace_outputs):
     case = make("mlp")
     K = kernel(case, trace_outputs=trace_outputs)
-    sizes = [8, 16, 32, 64, 128, 256, 512]
+    sizes = [8, 32, 128, 512]
     errors = []
     for k in sizes:
         runs = [
             sketch(case, projections=k, seed=1000 * k + run, trace_outputs=trace_outputs)
-            for run in range(40)
+            for run in range(30)
         ]
         mean = sum(relative_error(found.kernel, K) ** 2 for found in runs) / len(runs)
         errors.append(mean**0.5)
@@ -749,8 +754,8 @@ def test_the_error_of_a_sketch_falls_as_one_over_the_root_of_k(trace_outputs):
     y = torch.tensor(errors, dtype=torch.float64).log()
     x, y = x - x.mean(), y - y.mean()
     slope = ((x @ y) / (x @ x)).item()
-    # each of the seven points is known to about 8%, so that the slope is known to 0.02
-    assert slope == pytest.approx(-0.5, abs=0.08)
+    # each of the four points is known to about 8%, so that the slope is known to 0.03
+    assert slope == pytest.approx(-0.5, abs=0.1)
 
 
 def test_the_variance_of_a_sketch_is_that_of_products_of_normals():

@@ -117,22 +117,21 @@ def derivatives(
     tensors = f.samples.part(samples)
     at = {name: selection.parameters[name] for name in directions}
     still = {name: p for name, p in selection.parameters.items() if name not in directions}
-
-    def along(direction: Mapping[str, Tensor], *one: Tensor) -> Tensor:
-        moved = jvp(lambda p: f({**still, **p}, *one), (at,), (dict(direction),))[1]
-        return moved.detach().reshape(rows.lead, rows.width)
-
     n = samples.stop - samples.start
+
+    def outputs(parameters: Mapping[str, Tensor]) -> Tensor:
+        every = {**still, **parameters}
+        if n == 1:
+            return f(every, *(x[0] for x in tensors)).unsqueeze(0)
+        return vmap(f, in_dims=(None, *[0] * len(tensors)), randomness="error")(every, *tensors)
+
+    def along(direction: Mapping[str, Tensor]) -> Tensor:
+        return jvp(outputs, (at,), (dict(direction),))[1]
+
+    # directions outside, samples inside: the other way round each sample copies all directions
     at_once = max(1, NUMBERS // max(1, n * f.kept))
-
-    def of_one(*one: Tensor) -> Tensor:
-        over = (0, *[None] * len(one))
-        several = vmap(along, in_dims=over, randomness="error", chunk_size=at_once)
-        return several(dict(directions), *one)
-
-    if n == 1:
-        return of_one(*(x[0] for x in tensors)).unsqueeze(1)
-    return vmap(of_one, in_dims=0, out_dims=1, randomness="error")(*tensors)
+    moved = vmap(along, randomness="error", chunk_size=at_once)(dict(directions))
+    return moved.detach().reshape(-1, n, rows.lead, rows.width)
 
 
 def _contracted(
