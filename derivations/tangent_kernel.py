@@ -64,10 +64,7 @@ from ntteach.symbols import (
 def expected(summand, keys="S", head=None, **mask):
     """The mean of summand(k) under row j of the attention."""
     return over_keys(
-        j,
-        lambda k: softmax(j, k, keys=keys, head=head, **mask) * summand(k),
-        keys=keys,
-        causal=mask.get("causal", False),
+        j, lambda k: softmax(j, k, keys=keys, head=head, **mask) * summand(k), keys=keys
     )
 
 
@@ -109,10 +106,10 @@ def inner(size, vector):
 #     + d_k^{-1} \langle S_j, S'_{j'} \rangle \langle g_{jc}, g'_{j'c'} \rangle
 #     + d_k^{-1} \langle Q_j, Q'_{j'} \rangle \langle h_{jc}, h'_{j'c'} \rangle,$$
 #
-# where the three terms are the value, the query and the key block. A mask, causal or with weights
-# $m_{jk}$ and $m'_{j'k'}$, changes the attention and nothing else; a context stands where the
-# tokens are attended to, while the row's own token stays. Several heads side by side have
-# $d_h$ in the place of $d_k$, and outputs of different heads share no parameter.
+# where the three terms are the value, the query and the key block. A mask with weights $m_{jk}$ and
+# $m'_{j'k'}$ (of a causal one they are 1 and 0) changes the attention and nothing else; a context
+# stands where the tokens are attended to, while the row's own token stays. Several heads side by
+# side have $d_h$ in the place of $d_k$, and outputs of different heads share no parameter.
 
 
 # %%
@@ -217,7 +214,6 @@ MIXED = [
 # %%
 SELF = blocks("one head")
 MASKED = blocks("any mask", mask=True)
-CAUSAL = blocks("causal", causal=True)
 CROSS = blocks("cross-attention", keys="C")
 HEADS = blocks("heads side by side", head=h)
 
@@ -228,7 +224,6 @@ IDENTITIES = [
     *SELF,
     ("one head: all parameters, exchanged", exchanged(WHOLE[0]), WHOLE[1]),
     *MASKED,
-    *CAUSAL,
     *CROSS,
     *HEADS,
     *MIXED,

@@ -61,7 +61,6 @@ TIED = [
     ("multi_head", "heads mixed: output", "W_O", "projected"),
     ("tangent_kernel", "one head: all parameters", "kernel", "self"),
     ("tangent_kernel", "any mask: query", "kernel W_Q", "masked"),
-    ("tangent_kernel", "causal: key", "kernel W_K", "causal"),
     ("tangent_kernel", "cross-attention: value", "kernel W_V", "cross"),
     ("tangent_kernel", "heads side by side: key", "kernel W_K", "multi-head"),
     ("tangent_kernel", "heads mixed: output", "kernel W_O", "projected"),

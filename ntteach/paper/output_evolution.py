@@ -145,7 +145,7 @@ CLAIMS = (
         checks=(
             proved("tangent_expansion", "(14)", covers=_EQ58, block="line"),
             *_by_block("(57) any loss", "flow", _EQ58),
-            *_flow(_EQ58),
+            _flow(_EQ58)[0],
         ),
         expected=record("verified"),
         found="Holds with no remainder.",

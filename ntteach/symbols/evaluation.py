@@ -64,13 +64,14 @@ def evaluate_all(
     """
     exprs, places = [sympify(expr) for expr in exprs], list(places)
     tables = {name: _table(value) for name, value in values.items()}
-    for expr in exprs:
-        for indices in places:
-            _check(expr, sizes, tables, indices)
+    free: dict[Basic, frozenset[Symbol]] = {}
+    ranks = _ranks(exprs)
+    for indices in places:
+        _check(frozenset().union(*(_free(x, free) for x in exprs)), ranks, sizes, tables, indices)
     entries = [x for table in tables.values() for x in table.entries.values()]
     kinds = [Floats] if any(x.has(Float) for x in entries) else [LogTwo, Exact]
     for kind in kinds:
-        evaluation = _Evaluation(sizes, tables, kind())
+        evaluation = _Evaluation(sizes, tables, kind(), free)
         try:
             return [[evaluation.run(expr, indices) for indices in places] for expr in exprs]
         except LeavesRing:
@@ -100,14 +101,49 @@ def _table(value: Any) -> _Table:
     return _Table((len(parts), *inner), entries)
 
 
+Ranks: TypeAlias = Mapping[tuple[str, Basic], int]
+
+
+def _ranks(exprs: Iterable[Expr]) -> Ranks:
+    """Name and label of each indexed base and each function, with the number of its arguments."""
+    # sympy's own traversals go through a shared part as often as it occurs
+    ranks: dict[tuple[str, Basic], int] = {}
+    seen: set[Basic] = set()
+    todo: list[Basic] = list(exprs)
+    while todo:
+        node = todo.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        todo.extend(node.args)
+        if isinstance(node, Indexed):
+            ranks[node.base.label.name, node.base.label] = len(node.indices)
+        elif isinstance(node, AppliedUndef):
+            ranks[node.func.__name__, node.func] = len(node.args)
+    return ranks
+
+
+def _free(node: Basic, known: dict[Basic, frozenset[Symbol]]) -> frozenset[Symbol]:
+    """Every symbol in a node but summation indices; labels of indexed bases count."""
+    if node not in known:
+        inside = frozenset().union(*(_free(part, known) for part in node.args))
+        if isinstance(node, Symbol):
+            inside = frozenset({node})
+        elif isinstance(node, Sum):
+            inside -= {limit[0] for limit in node.limits}
+        known[node] = inside
+    return known[node]
+
+
 def _check(
-    expr: Expr, sizes: Mapping[str, int], tables: Mapping[str, _Table], indices: Mapping[str, int]
+    symbols: frozenset[Symbol],
+    ranks: Ranks,
+    sizes: Mapping[str, int],
+    tables: Mapping[str, _Table],
+    indices: Mapping[str, int],
 ) -> None:
-    ranks = {(x.base.label.name, x.base.label): len(x.indices) for x in expr.atoms(Indexed)}
-    ranks |= {(x.func.__name__, x.func): len(x.args) for x in expr.atoms(AppliedUndef)}
     labels = {label for _, label in ranks}
-    symbols = {x for x in expr.free_symbols if isinstance(x, Symbol)} - labels
-    for name in sorted(x.name for x in symbols):
+    for name in sorted(x.name for x in symbols - labels):
         if name not in sizes and name not in indices and name not in tables:
             raise ValueError(f"{name} has no value: give it in sizes, in indices or in values")
         if name not in sizes and name not in indices and tables[name].shape != ():
@@ -136,16 +172,16 @@ class _Evaluation:
         sizes: Mapping[str, int],
         tables: Mapping[str, _Table],
         numbers: LogTwo | Floats | Exact,
+        free: dict[Basic, frozenset[Symbol]],
     ) -> None:
-        self.numbers, self.tables, self.sizes = numbers, tables, sizes
+        self.numbers, self.tables, self.sizes, self.free = numbers, tables, sizes, free
         self.bound: dict[Symbol, int] = {}  # current values of free and of summation indices
-        self.free: dict[Basic, frozenset[Symbol]] = {}
         # of each node, the indices it depends on, and its value for each setting of them
         self.memo: dict[Basic, tuple[tuple[Symbol, ...], dict[tuple[int | None, ...], Any]]] = {}
         self.leaves: dict[Expr, Any] = {}
 
     def run(self, expr: Expr, indices: Mapping[str, int]) -> Expr:
-        self.bound = {x: indices[x.name] for x in self.symbols(expr) if x.name in indices}
+        self.bound = {x: indices[x.name] for x in _free(expr, self.free) if x.name in indices}
         return self.numbers.result(self.number(expr))
 
     def leaf(self, number: Expr) -> Any:
@@ -159,23 +195,15 @@ class _Evaluation:
             return self.leaf(node)
         if node not in self.memo:
             fixed = self.sizes.keys() | self.tables.keys()
-            moving = (x for x in self.symbols(node) if x.name not in fixed or isinstance(x, Dummy))
+            moving = (
+                x for x in _free(node, self.free) if x.name not in fixed or isinstance(x, Dummy)
+            )
             self.memo[node] = tuple(moving), {}
         indices, known = self.memo[node]
         state = tuple([self.bound.get(x) for x in indices])
         if state not in known:
             known[state] = self.compute(node)
         return known[state]
-
-    def symbols(self, node: Basic) -> frozenset[Symbol]:
-        if node not in self.free:
-            inside = frozenset().union(*(self.symbols(part) for part in node.args))
-            if isinstance(node, Symbol):
-                inside = frozenset({node})
-            elif isinstance(node, Sum):
-                inside -= {limit[0] for limit in node.limits}
-            self.free[node] = inside
-        return self.free[node]
 
     def compute(self, node: Expr) -> Any:
         match node:

@@ -50,7 +50,7 @@ def proved(
     wrong += [f"unequal at an exact case: {'; '.join(unequal)}"] if unequal else []
     margin = None
     if block is not None:
-        margin = max(oracle_margin(one, block, form, setting.seed) for one in chosen)
+        margin = max(_margin(derivation, name, block, form, setting.seed) for name, _, _ in chosen)
         wrong += [f"differs from autograd by {margin:.3g} times the bound"] if margin > 1 else []
     return Evidence(
         Outcome.REFUTES if wrong else Outcome.SUPPORTS,
@@ -73,6 +73,11 @@ def select(derivation: str, names: tuple[str, ...]) -> list[Identity]:
         if not any(name.startswith(beginning) for name, _, _ in identities):
             raise ValueError(f"derivations/{derivation}.py has no identity {beginning!r}")
     return [one for one in identities if one[0].startswith(names)]
+
+
+@cache
+def _margin(derivation: str, name: str, block: str, form: str, seed: int) -> float:
+    return oracle_margin(_identity(derivation, name), block, form, seed)
 
 
 @cache

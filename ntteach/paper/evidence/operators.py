@@ -24,7 +24,7 @@ def products_with_units(claim: Claim, setting: Setting, *, form: str) -> Evidenc
     guarantees agreement with autograd within the bound of `pairs.oracle_kernel`. It cannot see
     time or memory.
     """
-    cases = pair_cases(form, setting, random=setting.scaled(2, 12), edges=False)
+    cases = pair_cases(form, setting, random=setting.scaled(1, 12), edges=False)
 
     def reference(case: PairCase) -> tuple[Tensor, Tensor]:
         K, bound = (_matrix(x) for x in oracle_kernel(case))
