@@ -19,6 +19,7 @@ from ntteach.claims import Evidence, Outcome, Setting
 from ntteach.claims.verdict import judge
 from ntteach.paper import registry
 from ntteach.paper.evidence import (
+    gram,
     kernel_laws,
     kernel_matrix,
     kernel_symmetries,
@@ -58,7 +59,7 @@ def drawn(seed: int) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", range(6))
 def test_the_exact_kernel_is_the_librarys_and_the_oracles(seed: int):
     given = drawn(seed)
-    exact = kernel_laws.kernel(kernel_laws.sequences(given, EXACT)).astype(float)
+    exact = gram.kernel(kernel_laws.sequences(given, EXACT)).astype(float)
     p = read(given, FLOATS)
     params = {name: torch.from_numpy(getattr(p, name)) for name in BLOCKS}
     S = torch.tensor([given["S"], *given["others"]], dtype=F64)
@@ -96,13 +97,13 @@ LOG2 = sympy.log(2)
 )
 def test_ranks_and_determinants_are_exact(rows: list[list[Any]], rank: int, determinant: Any):
     K = np.array([[sympy.sympify(x) for x in row] for row in rows], dtype=object)
-    assert kernel_laws.rank(K) == rank
-    assert kernel_laws.determinant(K) == determinant
+    assert gram.rank(K) == rank
+    assert gram.determinant(K) == determinant
 
 
 def test_ranks_of_floats_are_relative_to_the_largest():
-    assert kernel_laws.rank(np.diag([1.0, 1e-3, 1e-12])) == 2
-    assert kernel_laws.rank(1e-20 * np.diag([1.0, 1e-3])) == 2
+    assert gram.rank(np.diag([1.0, 1e-3, 1e-12])) == 2
+    assert gram.rank(1e-20 * np.diag([1.0, 1e-3])) == 2
 
 
 def test_a_definite_kernel_needs_tokens_that_differ_and_outputs_that_move():

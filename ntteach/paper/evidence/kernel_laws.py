@@ -1,8 +1,7 @@
 """What is said of the tangent kernel as a matrix, as laws that are true or false on a given case.
 
-The kernel here is the Gram matrix of gradients: exact derivatives of Eq. 2 in exact arithmetic,
-autograd in floats. `ntteach.tangent` has no part in it. Cases are read as in `arithmetic.py`;
-`others` holds further sequences beside S.
+The kernel here is the Gram matrix of gradients, see `gram.py`; `ntteach.tangent` has no part in
+it. Cases are read as in `arithmetic.py`; `others` holds further sequences beside S.
 """
 
 from __future__ import annotations
@@ -12,34 +11,29 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import sympy
-from sympy.polys.matrices import DomainMatrix
 
 from ntteach.claims import Hypothesis
 from ntteach.paper.evidence.arithmetic import (
-    BLOCKS,
     Arithmetic,
     Array,
     Finding,
     Problem,
     causal,
-    jacobian,
     read,
     regular,
     show,
-    spoiled,
+)
+from ntteach.paper.evidence.gram import (
+    NOTHING,
+    features,
+    is_singular,
+    kernel,
+    matrix,
+    rank,
+    seen,
 )
 
 Given = Mapping[str, Any]
-# Floats: entries are small whole numbers, so eigenvalues are of order one; a null direction shows
-# as one below 1e-13, and small cases have none between that and 1e-6.
-_NOTHING = 1e-9
-_LOG2 = sympy.Symbol("log2", positive=True)
-
-
-def matrix(rows: Sequence[Sequence[Any]], arithmetic: Arithmetic, like: Array) -> Array:
-    """Nested lists of data as numbers of one arithmetic."""
-    return np.array([[arithmetic.number(str(x)) for x in row] for row in rows], dtype=like.dtype)
 
 
 def sequences(given: Given, arithmetic: Arithmetic) -> list[Problem]:
@@ -50,58 +44,6 @@ def sequences(given: Given, arithmetic: Arithmetic) -> list[Problem]:
         mask = None if p.mask is None else causal(len(rows))
         others.append(replace(p, S=matrix(rows, arithmetic, p.S), mask=mask))
     return [p, *others]
-
-
-def features(problems: Sequence[Problem], spoil: str | None = None) -> Array:
-    """The gradients of all outputs, one below the other, `(outputs, parameters)`."""
-    rows = []
-    for p in problems:
-        blocks = spoiled(p, jacobian(p), spoil)
-        outputs = p.length * p.W_V.shape[1]
-        rows.append(np.concatenate([blocks[name].reshape(outputs, -1) for name in BLOCKS], 1))
-    return np.concatenate(rows)
-
-
-def kernel(problems: Sequence[Problem]) -> Array:
-    """The Gram matrix of the gradients of all outputs, `(outputs, outputs)`."""
-    J = features(problems)
-    return J @ J.T
-
-
-def rank(J: Array) -> int:
-    """The rank of a matrix of floats, or of polynomials in log 2 and roots of whole numbers.
-
-    log 2 is transcendental: a polynomial in it is zero only if all its coefficients are.
-    """
-    if J.dtype == float:
-        return int(np.linalg.matrix_rank(J, rtol=_NOTHING))
-    return _exact(J).rank()
-
-
-def determinant(K: Array) -> Any:
-    """The determinant of a matrix of exact numbers."""
-    M = _exact(K)
-    found = sympy.factor(M.domain.to_sympy(M.det()))
-    return found.xreplace({_LOG2: sympy.log(2)})
-
-
-def _exact(J: Array) -> DomainMatrix:
-    # with a symbol for log 2 there is a field in which zero is told exactly
-    entries = [[sympy.expand(x).xreplace({sympy.log(2): _LOG2}) for x in row] for row in J]
-    return DomainMatrix.from_Matrix(sympy.Matrix(entries), extension=True).to_field()
-
-
-def _is_singular(K: Array) -> bool:
-    if K.dtype == float:
-        eigenvalues = np.linalg.eigvalsh(K)
-        return bool(eigenvalues[0] <= _NOTHING * max(eigenvalues[-1], 1.0))
-    return determinant(K) == 0
-
-
-def _seen(K: Array) -> str:
-    if K.dtype == float:
-        return f"its smallest eigenvalue is {show(np.linalg.eigvalsh(K)[0])}"
-    return f"its determinant is {determinant(K)}"
 
 
 # --- definite ------------------------------------------------------------------------------------
@@ -125,8 +67,8 @@ def kernel_is_definite(given: Given, arithmetic: Arithmetic) -> Finding:
             Hypothesis("every output has a gradient", show(K.diagonal()), all(K.diagonal() > 0)),
         ),
         f"the {len(K)} x {len(K)} kernel matrix has no null direction",
-        f"{_seen(K)}, its trace {show(K.trace())}",
-        not _is_singular(K),
+        f"{seen(K)}, its trace {show(K.trace())}",
+        not is_singular(K),
     )
 
 
@@ -150,7 +92,7 @@ def kernel_is_semidefinite(given: Given, arithmetic: Arithmetic, *, less: bool =
         regular(problems[0]),
         "x^T K x is not negative",
         f"it is {show(form)}",
-        bool(form >= (-_NOTHING if K.dtype == float else 0)),
+        bool(form >= (-NOTHING if K.dtype == float else 0)),
     )
 
 
@@ -186,8 +128,8 @@ def repeated_token_is_singular(
     return Finding(
         regular(p),
         f"the kernel of {show(S)} is singular",
-        f"for the kernel of {show(S)}, {_seen(K)}",
-        _is_singular(K),
+        f"for the kernel of {show(S)}, {seen(K)}",
+        is_singular(K),
     )
 
 
@@ -205,8 +147,8 @@ def reordered_copy_is_singular(
     return Finding(
         (*regular(p), is_order(order, p)),
         f"the kernel of the sequence and of its tokens in the order {order} is singular",
-        f"for the kernel of the two, {_seen(K)}",
-        _is_singular(K),
+        f"for the kernel of the two, {seen(K)}",
+        is_singular(K),
     )
 
 
@@ -229,8 +171,8 @@ def padding_is_singular(
     return Finding(
         (*regular(p), Hypothesis("two padded places or more", str(extra), extra >= 2)),
         f"the kernel of {L} tokens and {extra} of padding is singular",
-        _seen(K),
-        _is_singular(K),
+        seen(K),
+        is_singular(K),
     )
 
 

@@ -18,7 +18,7 @@ from ntteach.checks.agree import agree
 from ntteach.claims import Claim, Evidence, Mutant, Outcome, Setting
 from ntteach.paper.domains import AttentionCase, random_cases
 from ntteach.paper.evidence.arithmetic import EXACT, read
-from ntteach.paper.evidence.kernel_laws import features, rank
+from ntteach.paper.evidence.gram import features, rank
 
 FORMS = ("self", "causal", "masked", "cross", "multi-head", "projected")
 _EPS = torch.finfo(torch.float64).eps

@@ -1,6 +1,6 @@
 """What reordering and a change of basis do to learner and kernel, as laws on a given case.
 
-The kernel is the Gram matrix of gradients, see `kernel_laws.py`. `basis` is a square matrix X of
+The kernel is the Gram matrix of gradients, see `gram.py`. `basis` is a square matrix X of
 whole numbers or fractions: W_Q becomes W_Q X, and W_K becomes W_K X^-T.
 """
 
@@ -25,7 +25,8 @@ from ntteach.paper.evidence.arithmetic import (
     show,
     spoiled,
 )
-from ntteach.paper.evidence.kernel_laws import features, is_order, matrix
+from ntteach.paper.evidence.gram import features, matrix
+from ntteach.paper.evidence.kernel_laws import is_order
 
 Given = Mapping[str, Any]
 
