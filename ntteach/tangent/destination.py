@@ -7,6 +7,7 @@ killed, the first entry still is.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 
@@ -102,7 +103,11 @@ def _reserve(out: np.memmap) -> None:
     descriptor = os.open(out.filename, os.O_RDWR)
     try:
         # of the whole file, of which `out` may be a part; what is written stays
-        size = os.fstat(descriptor).st_size
+        status, room = os.fstat(descriptor), os.fstatvfs(descriptor)
+        size = status.st_size
+        if size - 512 * status.st_blocks > room.f_bavail * room.f_frsize:
+            # a reservation that fails half way may keep what it took, and leave the disk full
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.posix_fallocate(descriptor, 0, size)
     except OSError as error:
         reason = f"no room for a memory map of {size / 2**30:.3g} GiB"
