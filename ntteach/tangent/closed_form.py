@@ -46,7 +46,8 @@ def write(out: Tensor, p: Problem, q: Problem, trace_outputs: bool, block_size: 
             columns = rows if same else features(take(q, start_other, stop_other), trace_outputs)
             here = slice(start * L, stop * L)
             there = slice(start_other * L_other, stop_other * L_other)
-            for n, (left, right) in enumerate(zip(rows, columns, strict=True)):
+            for n in reversed(range(blocks)):  # the one with the first entry last
+                left, right = rows[n], columns[n]
                 c = slice(n * u, (n + 1) * u)
                 block = tokens[here, c, there, c]
                 if same:
