@@ -23,7 +23,7 @@ from ntteach.paper.evidence.pairs import (
     oracle_kernel,
     pair_cases,
 )
-from ntteach.tangent import antk, arguments, features
+from ntteach.tangent import antk, arguments, features, panels
 
 Kernel = Callable[[PairCase], Tensor]
 
@@ -85,7 +85,7 @@ def finite_difference(claim: Claim, setting: Setting, *, form: str) -> Evidence:
 
 
 def routes(claim: Claim, setting: Setting, *, form: str) -> Evidence:
-    """Every way to ask for the kernel: both autograd routes, blocks of one, summed over outputs.
+    """Every way to the kernel: autograd routes, blocks and panels, summed over outputs.
 
     A pass guarantees that each agrees with the oracle as the closed form does. Each mutant spoils
     one of them. It cannot see their speed or memory.
@@ -95,7 +95,11 @@ def routes(claim: Claim, setting: Setting, *, form: str) -> Evidence:
         'method="jacobian"': _asked(method="jacobian"),
         'method="products"': _asked(method="products"),
         "one sequence at a time": _asked(block_size=1),
+        "in panels of a few rows": _in_small_panels(_asked()),
         "summed over outputs": _asked(trace_outputs=True),
+        "summed over outputs, in panels of a few rows": _in_small_panels(
+            _asked(trace_outputs=True)
+        ),
         "summed over outputs, by Jacobians": _asked(trace_outputs=True, method="jacobian"),
         "written into a tensor": _written,
         "as an expression with derivatives": _with_derivatives,
@@ -132,6 +136,19 @@ def routes(claim: Claim, setting: Setting, *, form: str) -> Evidence:
 
 def _asked(**how: Any) -> Kernel:
     return lambda case: antk(case.rows.params, case.rows.S, **case.call, **how)
+
+
+def _in_small_panels(way: Kernel) -> Kernel:
+    """As where the kernel is larger than a processor's cache: in many panels, from many chunks."""
+
+    def small(case: PairCase) -> Tensor:
+        with (
+            patch.multiple(panels, _CPU_ROWS=4, _CPU_NUMBERS=64, _GPU_ROWS=4, _GPU_NUMBERS=64),
+            patch.object(features, "_CHUNK_NUMBERS", 1),
+        ):
+            return way(case)
+
+    return small
 
 
 def _written(case: PairCase) -> Tensor:
