@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import platform
 import statistics
@@ -26,6 +25,8 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from cases import plain_attention
+from measure import peak_mb
 from torch import Tensor
 from torch.func import grad, jacrev, vmap
 
@@ -48,16 +49,6 @@ def problem(case: Case) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         for name, columns in (("W_Q", d), ("W_K", d), ("W_V", v))
     }
     return params, torch.randn(N, L, d, generator=g), torch.randn(N, L, v, generator=g)
-
-
-def plain_attention(params: dict[str, Tensor], S: Tensor, heads: int) -> Tensor:
-    """What a user would write: one sequence, `(L, d)` to `(L, v)`."""
-    Q, K, V = (
-        (S @ params[name]).unflatten(-1, (heads, -1)).transpose(0, 1)
-        for name in ("W_Q", "W_K", "W_V")
-    )
-    A = torch.softmax(Q @ K.mT / math.sqrt(Q.shape[-1]), -1)
-    return (A @ V).transpose(0, 1).flatten(-2)
 
 
 def closed_jacobian(case: Case) -> Callable[[], list[Tensor]]:
@@ -148,17 +139,7 @@ def _peak_here(name: str, case: Case, side: int) -> float:
     make = CONTESTS[name][side]
     make((2, 2, 4, 4, case[4]))()
     work = make(case)
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far (Linux)
-    before = _peak_so_far()
-    result = work()
-    assert result
-    return (_peak_so_far() - before) / 1e3
-
-
-def _peak_so_far() -> int:
-    """Peak resident memory in kB since it was last reset."""
-    status = Path("/proc/self/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+    return peak_mb(work, "cpu")
 
 
 def main() -> None:
