@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ntteach.learner import Problem, take
 from ntteach.tangent import panels
-from ntteach.tangent.features import Group, features, numbers_per_token
+from ntteach.tangent.features import Group, features, formed, numbers_per_sequence, sums_pay
 from ntteach.tangent.panels import spans
 
 # Bytes that the features of one block of sequences may take. The features of a block of columns
@@ -39,11 +39,13 @@ def write(out: Tensor, p: Problem, q: Problem, trace_outputs: bool, block_size: 
         tokens[:, first : first + u, :, :first].zero_()
         tokens[:, first : first + u, :, first + u :].zero_()
     size = min(block_size or block_size_for(r, trace_outputs) for r in (p, q))
+    as_sums = not trace_outputs and sums_pay(p, q)
     for start, stop in spans(0, N, size):
-        rows = features(take(p, start, stop), trace_outputs)
+        rows = features(take(p, start, stop), trace_outputs, as_sums=as_sums)
         for start_other, stop_other in spans(start if q is p else 0, N_other, size):
             same = q is p and start_other == start
-            columns = rows if same else features(take(q, start_other, stop_other), trace_outputs)
+            other = take(q, start_other, stop_other)
+            columns = rows if same else features(other, trace_outputs, as_sums=as_sums)
             here = slice(start * L, stop * L)
             there = slice(start_other * L_other, stop_other * L_other)
             for n in reversed(range(blocks)):  # the one with the first entry last
@@ -59,7 +61,7 @@ def write(out: Tensor, p: Problem, q: Problem, trace_outputs: bool, block_size: 
 
 def block_size_for(p: Problem, trace_outputs: bool) -> int:
     """How many sequences of p have features that take `_BLOCK_BYTES`."""
-    numbers = p.S.shape[1] * numbers_per_token(p, trace_outputs)
+    numbers = numbers_per_sequence(p, trace_outputs)
     return max(1, _BLOCK_BYTES // max(1, numbers * p.S.element_size()))
 
 
@@ -89,7 +91,7 @@ def _expression(left: Group, right: Group) -> Tensor:
         if t.Y is None or other.Y is None:
             k = k + gram * same
         else:
-            k = k + gram * torch.einsum("ica,jea->icje", t.Y, other.Y)
+            k = k + gram * torch.einsum("ica,jea->icje", formed(t.Y), formed(other.Y))
     if left.mixing is None:
         return k
     return torch.einsum("icje,cx,ey->ixjy", k, left.mixing, left.mixing)

@@ -27,16 +27,38 @@ _CHUNK_NUMBERS = 2**19
 
 
 @dataclass(frozen=True)
+class Sums:
+    """A feature of each token and output that is not formed: `Y_jc = sum_k B_jck x_k`.
+
+    Inner products are `B (x x'^T) B'^T`, with the Gram matrix of what is summed.
+
+    Args:
+        B: `(n, L u, M)`.
+        x: `(n, M, b)`.
+        outputs: u.
+    """
+
+    B: Float[Tensor, "n Lu M"]
+    x: Float[Tensor, "n M b"]
+    outputs: int
+
+    @property
+    def length(self) -> int:
+        """L, the tokens of one sequence."""
+        return self.B.shape[1] // self.outputs
+
+
+@dataclass(frozen=True)
 class Term:
     """`<X_j, X'_j'> <Y_jc, Y'_j'c'>`, or `<X_j, X'_j'> delta_cc'` where Y is None.
 
     Args:
         X: a feature of each token, `(tokens, a)`.
-        Y: a feature of each token and output, `(tokens, u, b)`, or None.
+        Y: a feature of each token and output, `(tokens, u, b)`, as it is or as sums; or None.
     """
 
     X: Float[Tensor, "tokens a"]
-    Y: Float[Tensor, "tokens u b"] | None = None
+    Y: Float[Tensor, "tokens u b"] | Sums | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +76,7 @@ class Group:
     mixing: Float[Tensor, "u o"] | None = None
 
 
-def features(p: Problem, trace_outputs: bool) -> list[list[Group]]:
+def features(p: Problem, trace_outputs: bool, *, as_sums: bool = False) -> list[list[Group]]:
     """The kernel as blocks of outputs, zero between two of them, each a sum of groups.
 
     Without W_O each head's outputs are a block of their own: no parameter is shared. With W_O, or
@@ -63,21 +85,44 @@ def features(p: Problem, trace_outputs: bool) -> list[list[Group]]:
     Args:
         p: a batch, `S` is `(N, L, d)`.
         trace_outputs: whether the kernel is summed over equal outputs, c = c'.
+        as_sums: whether the kernels of heads have their Y as sums.
     """
-    parts = [_features(take(p, *span), trace_outputs) for span in _chunks(p)]
+    parts = [_features(take(p, *span), trace_outputs, as_sums) for span in _chunks(p)]
     return [
         [_joined(pieces) for pieces in zip(*block, strict=True)]
         for block in zip(*parts, strict=True)
     ]
 
 
-def numbers_per_token(p: Problem, trace_outputs: bool) -> int:
-    """How many numbers the features of one token hold."""
-    S = p.S[:1, :1]
-    C = S if p.C is p.S else p.C[:1, :1]
-    blocks = _features(replace(p, S=S, C=C, mask=None), trace_outputs)
+def numbers_per_sequence(p: Problem, trace_outputs: bool) -> int:
+    """How many numbers the features of one sequence hold."""
+    blocks = features(take(p, 0, 1), trace_outputs)
     terms = [t for block in blocks for group in block for t in group.terms]
-    return sum(x.numel() for t in terms for x in (t.X, t.Y) if x is not None)
+    return sum(x.numel() for t in terms for x in (t.X, t.Y) if isinstance(x, Tensor))
+
+
+def formed(Y: Tensor | Sums) -> Tensor:
+    """The feature itself, `(tokens, u, b)`."""
+    if isinstance(Y, Tensor):
+        return Y
+    return (Y.B @ Y.x).unflatten(1, (-1, Y.outputs)).flatten(0, 1)
+
+
+def sums_pay(p: Problem, q: Problem) -> bool:
+    """Whether inner products by way of the context take less time than those of g and h.
+
+    Per two tokens, `u^2 (d_h + d_c)` multiplications against `u M + u^2 M'` for each of g and h
+    and a Gram matrix; matrix products with short inner sides reach about half the speed.
+    """
+    v_h = p.W_V.shape[-1]
+    lengths = p.W_Q.shape[-1] + p.C.shape[-1]
+    tokens = [r.S.shape[1] for r in (p, q)]
+    M, M_other = p.C.shape[1], q.C.shape[1]
+    if p.W_O is not None and mixes_features(p):
+        return False
+    fits = min(tokens) * v_h >= 64 and max(tokens) * v_h <= 512
+    by_sums = lengths + 2 * 2 * (v_h * M + v_h * v_h * M_other)
+    return fits and by_sums < v_h * v_h * lengths
 
 
 def _chunks(p: Problem) -> list[tuple[int, int]]:
@@ -90,36 +135,49 @@ def _chunks(p: Problem) -> list[tuple[int, int]]:
 def _joined(pieces: tuple[Group, ...]) -> Group:
     if len(pieces) == 1:
         return pieces[0]
-    return replace(
-        pieces[0],
-        terms=tuple(
-            Term(
-                torch.cat([t.X for t in parts]),
-                None if parts[0].Y is None else torch.cat([t.Y for t in parts if t.Y is not None]),
-            )
-            for parts in zip(*(group.terms for group in pieces), strict=True)
-        ),
-    )
+    terms = zip(*(group.terms for group in pieces), strict=True)
+    return replace(pieces[0], terms=tuple(_joined_term(parts) for parts in terms))
 
 
-def _features(p: Problem, trace_outputs: bool) -> list[list[Group]]:
+def _joined_term(parts: tuple[Term, ...]) -> Term:
+    X = torch.cat([t.X for t in parts])
+    Ys = [t.Y for t in parts]
+    sums = [Y for Y in Ys if isinstance(Y, Sums)]
+    if sums:
+        B = torch.cat([Y.B for Y in sums])
+        return Term(X, Sums(B, torch.cat([Y.x for Y in sums]), sums[0].outputs))
+    whole = [Y for Y in Ys if isinstance(Y, Tensor)]
+    return Term(X, torch.cat(whole) if whole else None)
+
+
+def _features(p: Problem, trace_outputs: bool, as_sums: bool) -> list[list[Group]]:
     w = forward(p)
     AC = w.weights @ p.C.unsqueeze(-3)  # (n, heads, L, d_c)
     # the difference first, since it is small where attention is sharp
     B = w.weights.unsqueeze(-2) * (w.V.mT.unsqueeze(-3) - w.head_outputs.unsqueeze(-1))
     B = p.scale * B  # (n, heads, L, v_h, M); each side brings one d_h^-1/2 of the 1 / d_h
+    if as_sums:
+        return _blocks(p, w, _by_head_as_sums(p, w, AC, B))
     g = _weighted(B, w.K)  # (n, heads, L, v_h, d_h)
     h = _weighted(B, p.C.unsqueeze(-3))  # (n, heads, L, v_h, d_c)
     if trace_outputs:
         return [[_traced(p, w, AC, g, h)]]
+    if p.W_O is not None and mixes_features(p):
+        return [[_mixed(p, w, AC, g, h), _by_output_matrix(p.W_O, w)]]
+    return _blocks(p, w, _by_head(p, w, AC, g, h))
+
+
+def _blocks(p: Problem, w: Forward, heads: list[Group]) -> list[list[Group]]:
+    """The kernels of the heads side by side, or combined by W_O."""
     if p.W_O is None:
-        return [[group] for group in _by_head(p, w, AC, g, h)]
-    shared = Group(p.W_O.shape[-1], (Term(_tokens(merge_heads(w.head_outputs))),))
-    if _mixes_features(p):
-        return [[_mixed(p, w, AC, g, h), shared]]
-    heads = _by_head(p, w, AC, g, h)
+        return [[group] for group in heads]
     mixed = [replace(k, mixing=W) for k, W in zip(heads, p.W_O.unbind(), strict=True)]
-    return [[*mixed, shared]]
+    return [[*mixed, _by_output_matrix(p.W_O, w)]]
+
+
+def _by_output_matrix(W_O: Tensor, w: Forward) -> Group:
+    """`delta_ee' <f_j, f'_j'>`, from the derivatives by W_O."""
+    return Group(W_O.shape[-1], (Term(_tokens(merge_heads(w.head_outputs))),))
 
 
 def _weighted(B: Tensor, x: Tensor) -> Tensor:
@@ -144,7 +202,24 @@ def _by_head(p: Problem, w: Forward, AC: Tensor, g: Tensor, h: Tensor) -> list[G
     ]
 
 
-def _mixes_features(p: Problem) -> bool:
+def _by_head_as_sums(p: Problem, w: Forward, AC: Tensor, B: Tensor) -> list[Group]:
+    """The same, with g and h as sums over the context."""
+    S, v_h = _tokens(p.S), p.W_V.shape[-1]
+    rows = B.flatten(-3, -2)  # (n, heads, L v_h, M)
+    return [
+        Group(
+            v_h,
+            (
+                Term(S, Sums(rows[:, head], w.K[:, head], v_h)),
+                Term(_tokens(w.Q[:, head]), Sums(rows[:, head], p.C, v_h)),
+                Term(_tokens(AC[:, head])),
+            ),
+        )
+        for head in range(p.W_V.shape[0])
+    ]
+
+
+def mixes_features(p: Problem) -> bool:
     """Whether to combine features, not kernels: what takes fewer multiplications per two tokens."""
     assert p.W_O is not None
     v_h, o = p.W_O.shape[1:]

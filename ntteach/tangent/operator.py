@@ -14,7 +14,7 @@ from ntteach.learner import Mask, Params, Problem, forward, take
 from ntteach.tangent import spectrum
 from ntteach.tangent.arguments import Pair, check_block_size, pair
 from ntteach.tangent.closed_form import block_size_for
-from ntteach.tangent.features import Group, features
+from ntteach.tangent.features import Group, features, formed
 from ntteach.tangent.products import Direction, pull_back, push_forward
 from ntteach.tangent.spectrum import Estimate
 
@@ -227,7 +227,7 @@ def _group_diagonal(left: Group, right: Group) -> Tensor:
         if t.Y is None or other.Y is None:
             total = total + gram * same
         else:
-            total = total + gram * (t.Y @ other.Y.mT)  # (tokens, u, u)
+            total = total + gram * (formed(t.Y) @ formed(other.Y).mT)  # (tokens, u, u)
     if W is None:
         return total.diagonal(dim1=1, dim2=2)
     return torch.einsum("tce,cx,ex->tx", total, W, W)

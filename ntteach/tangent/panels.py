@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ntteach.tangent.features import Group
+from ntteach.tangent.features import Group, Sums, formed
 
 # Numbers of one buffer, and rows of its matrix: on a CPU three of them stay in cache; a GPU wants
 # large products.
@@ -93,15 +93,29 @@ class _Panel:
         numbers, most = (_CPU_NUMBERS, _CPU_ROWS) if on_cpu else (_GPU_NUMBERS, _GPU_ROWS)
         # of each square on a symmetric kernel's diagonal one half is computed in vain
         most = most if rows * widest >= 16 * most else most // 2
-        self.rows = min(rows, max(1, most // widest))
+        self.rows = _multiple(_length(left), most // widest, rows)
         # the square is part of one panel
-        self.columns = min(columns, max(self.rows, numbers // (self.rows * widest**2)))
+        most_columns = max(self.rows, numbers // (self.rows * widest**2))
+        self.columns = _multiple(_length(right), most_columns, columns)
         size = self.rows * self.columns * widest**2
-        self._sum, self._product, self._gram = (out.new_empty(size) for _ in range(3))
+        half, gram = self._sizes_for_sums()
+        self._sum, self._product = out.new_empty(size), out.new_empty(size)
+        self._gram, self._half = out.new_empty(max(size, gram)), out.new_empty(half)
         mixes = any(group.mixing is not None for group in left)
         self._unmixed = out.new_empty(size if mixes else 0)
         tokens = torch.arange(self.columns, device=out.device)
         self._places = {group.outputs: tokens.repeat_interleave(group.outputs) for group in left}
+
+    def _sizes_for_sums(self) -> tuple[int, int]:
+        """Numbers of `B (x x'^T)` and of `x x'^T` for the largest panel."""
+        half = gram = 0
+        for left, right in zip(self.left, self.right, strict=True):
+            for t, other in zip(left.terms, right.terms, strict=True):
+                if isinstance(t.Y, Sums) and isinstance(other.Y, Sums):
+                    context = self.columns // other.Y.length * other.Y.x.shape[1]
+                    half = max(half, self.rows * left.outputs * context)
+                    gram = max(gram, self.rows // t.Y.length * t.Y.x.shape[1] * context)
+        return half, gram
 
     def compute(self, r0: int, r1: int, c0: int, c1: int) -> Tensor:
         """The sum over groups; overwritten by the next call."""
@@ -134,14 +148,33 @@ class _Panel:
             if t.Y is None or other.Y is None:
                 self._add_alike(tile, X, X_other, u, onto=onto)
                 continue
-            gram = self._repeated(X, X_other, u).unsqueeze(1)  # (R, 1, C u)
             product = _view(self._product, *tile.shape)
-            torch.mm(t.Y[rows].flatten(0, 1), other.Y[columns].flatten(0, 1).mT, out=product)
+            if isinstance(t.Y, Sums) and isinstance(other.Y, Sums):
+                self._multiply_sums(product, t.Y, other.Y, rows, columns)
+            else:
+                Y, Y_other = formed(t.Y)[rows], formed(other.Y)[columns]
+                torch.mm(Y.flatten(0, 1), Y_other.flatten(0, 1).mT, out=product)
+            gram = self._repeated(X, X_other, u).unsqueeze(1)  # (R, 1, C u)
             shape = (X.shape[0], u, tile.shape[1])
             if onto:
                 tile.view(shape).addcmul_(product.view(shape), gram)
             else:
                 torch.mul(product.view(shape), gram, out=tile.view(shape))
+
+    def _multiply_sums(
+        self, product: Tensor, Y: Sums, Y_other: Sums, rows: slice, columns: slice
+    ) -> None:
+        """`B (x x'^T) B'^T`, sequence by sequence."""
+        B, x = _sequences(Y, rows)  # (r, L u, M), (r, M, b)
+        B_other, x_other = _sequences(Y_other, columns)
+        (r, n, M), (c, n_other, M_other) = B.shape, B_other.shape
+        gram = _view(self._gram, r * M, c * M_other)
+        torch.mm(x.flatten(0, 1), x_other.flatten(0, 1).mT, out=gram)
+        half = self._half[: r * n * c * M_other].view(r, n, c * M_other)
+        torch.bmm(B, gram.view(r, M, c * M_other), out=half)
+        by_sequence = half.view(r * n, c, M_other).transpose(0, 1)
+        out = product.view(r * n, c, n_other).transpose(0, 1)
+        torch.bmm(by_sequence, B_other.mT, out=out)
 
     def _add_alike(self, tile: Tensor, X: Tensor, X_other: Tensor, u: int, *, onto: bool) -> None:
         """`<X_j, X'_j'> delta_cc'`."""
@@ -168,6 +201,21 @@ class _Panel:
     def transposed(self, tile: Tensor) -> Tensor:
         """A contiguous copy of the transpose: a strided one into the kernel takes far longer."""
         return _view(self._product, *tile.mT.shape).copy_(tile.mT)
+
+
+def _length(groups: Sequence[Group]) -> int:
+    """How many tokens have to stay together: a sequence where there are sums, or one."""
+    Ys = [t.Y for group in groups for t in group.terms]
+    return max(Y.length if isinstance(Y, Sums) else 1 for Y in Ys)
+
+
+def _multiple(unit: int, most: int, everything: int) -> int:
+    return min(everything, max(1, most // unit) * unit)
+
+
+def _sequences(Y: Sums, tokens: slice) -> tuple[Tensor, Tensor]:
+    here = slice(tokens.start // Y.length, tokens.stop // Y.length)
+    return Y.B[here], Y.x[here]
 
 
 def _view(buffer: Tensor, rows: int, columns: int) -> Tensor:
