@@ -46,6 +46,10 @@ def gradients(old: str, new: str, *moved: str, times: int = 1) -> Edit:
     return Edit("ntteach/gradients.py", old, new, moved, times=times)
 
 
+def tangent(module: str, old: str, new: str, *moved: str, times: int = 1) -> Edit:
+    return Edit(f"ntteach/tangent/{module}.py", old, new, moved, times=times)
+
+
 def oracles(old: str, new: str, *moved: str) -> Edit:
     return Edit("ntteach/oracles.py", old, new, moved)
 
@@ -66,6 +70,10 @@ def derivation(name: str, old: str, new: str, *moved: str) -> Edit:
 OMEGA = "importance-per-feature-and-output"  # Eq. 11 and its covariance form, for any v
 RECURRENT = "recurrent-gradient-order"
 MEAN = "unequal-length-mean"
+ANTK = "antk-closed-form"
+HEADS = "antk-multi-head"
+MIXED = "antk-mixed-heads"
+TRANSPOSED = "antk-vector-valued"
 
 EDITS = {
     # --- the closed forms
@@ -122,6 +130,152 @@ EDITS = {
         "_masked_softmax(Q @ K.mT, p.mask)",
         ("self-attention",),
     ),
+    # --- the kernel: what it is made of
+    "antk: scale": tangent("features", "B = p.scale * B", "B = 1.0 * B", ANTK),
+    "antk: mean not subtracted": tangent(
+        "features",
+        "(w.V.mT.unsqueeze(-3) - w.head_outputs.unsqueeze(-1))",
+        "w.V.mT.unsqueeze(-3)",
+        ANTK,
+    ),
+    "antk: queries for keys": tangent(
+        "features", "g = _weighted(B, w.K)", "g = _weighted(B, w.Q)", ANTK
+    ),
+    "antk: attention transposed": tangent(
+        "features", "AC = w.weights @ p.C", "AC = w.weights.mT @ p.C", ANTK
+    ),
+    "antk: context reversed": tangent(
+        "features",
+        "h = _weighted(B, p.C.unsqueeze(-3))",
+        "h = _weighted(B, p.C.flip(-2).unsqueeze(-3))",
+        "antk-cross",
+    ),
+    "antk: query block of another head": tangent(
+        "features", "Term(S, _tokens(g[:, head]))", "Term(S, _tokens(g[:, head - 1]))", HEADS
+    ),
+    "antk: key block of another head": tangent(
+        "features",
+        "Term(_tokens(w.Q[:, head]), _tokens(h[:, head]))",
+        "Term(_tokens(w.Q[:, head]), _tokens(h[:, head - 1]))",
+        HEADS,
+    ),
+    "antk: queries of another head": tangent(
+        "features",
+        "Term(_tokens(w.Q[:, head]), _tokens(h[:, head]))",
+        "Term(_tokens(w.Q[:, head - 1]), _tokens(h[:, head]))",
+        HEADS,
+    ),
+    "antk: value block of another head": tangent(
+        "features", "Term(_tokens(AC[:, head]))", "Term(_tokens(AC[:, head - 1]))", HEADS
+    ),
+    "antk: W_O of another head": tangent(
+        "features", "zip(heads, p.W_O.unbind()", "zip(heads, p.W_O.flip(0).unbind()", MIXED
+    ),
+    "antk: W_O of another head in query features": tangent(
+        "features", '"nhjci,hce->njehi", g, p.W_O)', '"nhjci,hce->njehi", g, p.W_O.flip(0))', MIXED
+    ),
+    "antk: W_O of another head in key features": tangent(
+        "features", '"nhjca,hce->nhjea", h, p.W_O)', '"nhjca,hce->nhjea", h, p.W_O.flip(0))', MIXED
+    ),
+    "antk: W_O of another head in value features": tangent(
+        "features", "each = p.W_O.mT", "each = p.W_O.flip(0).mT", MIXED
+    ),
+    "antk: queries of another head, mixed": tangent(
+        "features", "_tokens(w.Q[:, i])", "_tokens(w.Q[:, i - 1])", MIXED, times=2
+    ),
+    "antk: output block missing, kernels mixed": tangent(
+        "features", "[[*mixed, shared]]", "[mixed]", MIXED
+    ),
+    "antk: output block missing, features mixed": tangent(
+        "features", "_mixed(p, w, AC, g, h), shared]]", "_mixed(p, w, AC, g, h)]]", MIXED
+    ),
+    "antk: number of columns in the trace": tangent(
+        "features", "v_h**0.5 * AC[:, i]", "AC[:, i]", ANTK
+    ),
+    "antk: size of W_O in the trace": tangent("features", "sizes[i] * AC[:, i]", "AC[:, i]", MIXED),
+    "antk: number of outputs in the trace": tangent(
+        "features", "o**0.5 * merge_heads", "merge_heads", MIXED
+    ),
+    "antk: W_O of another head in the trace": tangent(
+        "features", '"nhjci,hrc->nhjri", g, W)', '"nhjci,hrc->nhjri", g, W.flip(0))', MIXED
+    ),
+    "antk: W_O of another head in the trace of keys": tangent(
+        "features", '"nhjca,hrc->nhjra", h, W)', '"nhjca,hrc->nhjra", h, W.flip(0))', MIXED
+    ),
+    "antk: chunks in another order": tangent(
+        "features", "torch.cat([t.X for t in parts])", "torch.cat([t.X for t in parts[::-1]])", ANTK
+    ),
+    # --- the kernel: how it is written
+    "antk: W_O of another output on one side": tangent(
+        "panels", "W.mT.expand(R, o, u)", "W.flip(1).mT.expand(R, o, u)", MIXED
+    ),
+    "antk: outputs and tokens exchanged": tangent(
+        "panels", "repeat_interleave(group", "repeat(group", ANTK
+    ),
+    "antk: the first columns for these": tangent(
+        "panels",
+        "X, X_other = t.X[rows], other.X[columns]",
+        "X, X_other = t.X[rows], other.X[: columns.stop - columns.start]",
+        ANTK,
+    ),
+    "antk: a mirror image in another place": tangent(
+        "panels", "c0 + done, r0)", "c0 + done, 0)", ANTK
+    ),
+    "antk: the diagonal block doubled": tangent(
+        "panels", "add_(gram.unsqueeze(-1))", "add_(2 * gram.unsqueeze(-1))", ANTK
+    ),
+    "antk: the other half not written": tangent(
+        "closed_form", "tokens[there, c, here, c] if q is p else None", "None", ANTK
+    ),
+    "antk: something between heads": tangent(
+        "closed_form",
+        "first : first + u, :, :first].zero_()",
+        "first : first + u, :, :first].fill_(1)",
+        HEADS,
+    ),
+    "antk: delta forgotten under vmap": tangent("closed_form", "gram * same", "gram", ANTK),
+    "antk: causal mask on one side": tangent(
+        "arguments", "mask_other = mask\n", "mask_other = None\n", "antk-masked"
+    ),
+    "antk: a parameter left out by Jacobians": tangent(
+        "routes",
+        "right[name]) for name in weights)",
+        "right[name]) for name in list(weights)[1:])",
+        ANTK,
+    ),
+    "antk: products doubled": tangent(
+        "routes",
+        "return jvp(other, (weights,), pull_back(unit))[1]",
+        "return 2 * jvp(other, (weights,), pull_back(unit))[1]",
+        ANTK,
+    ),
+    "antk: mean over outputs for their sum": tangent(
+        "routes",
+        "block.diagonal(dim1=2, dim2=5).sum(-1)",
+        "block.diagonal(dim1=2, dim2=5).mean(-1)",
+        ANTK,
+    ),
+    # --- the operator
+    "operator: scale": tangent("products", "D = p.scale * (", "D = 1.0 * (", ANTK),
+    "operator: sign of the key block": tangent(
+        "products", "dQ @ w.K.mT + w.Q @ dK.mT", "dQ @ w.K.mT - w.Q @ dK.mT", ANTK
+    ),
+    "operator: mean not subtracted": tangent(
+        "products", "A * (D - (A * D).sum(-1, keepdim=True))", "A * D", ANTK
+    ),
+    "operator: value block missing": tangent("products", "D @ w.V + A @ dV", "D @ w.V", ANTK),
+    "operator: output block missing": tangent(
+        "products", "return mixed + torch.einsum(", "return mixed + 0 * torch.einsum(", MIXED
+    ),
+    "operator: the last block only": tangent(
+        "operator", "total[name] + part[name] if total", "part[name] if total", ANTK
+    ),
+    "operator: W_O of another output on the diagonal": tangent(
+        "operator", '"tce,cx,ex->tx", total, W, W)', '"tce,cx,ex->tx", total, W, W.flip(1))', MIXED
+    ),
+    "operator: value block of the diagonal": tangent(
+        "operator", "total + gram * same", "total + 2 * gram * same", ANTK
+    ),
     # --- the oracle
     "scale of the oracle": oracles("/ math.sqrt(q.shape[-1])", "", OMEGA),
     "scale of the loops": oracles("inner / math.sqrt(d_h)", "inner", "self-attention"),
@@ -148,6 +302,18 @@ EDITS = {
         "own_features *= 2\nany_output = own_features * covariance(c)\n\nIDENTITIES = [",
         OMEGA,
     ),
+    "scale in the kernel's closed form": derivation(
+        "tangent_kernel", "own / width * tokens", "own * tokens", TRANSPOSED
+    ),
+    "tokens for queries in the kernel": derivation(
+        "tangent_kernel", "own / width * queries", "own / width * tokens", TRANSPOSED
+    ),
+    "sign of the flow": derivation(
+        "tangent_expansion",
+        "return -eta * over_outputs",
+        "return eta * over_outputs",
+        "kernel-from-gradients",
+    ),
     "power in a sum": derivation("recurrent", "w ** (L - j - 1))", "w ** (L - j))", RECURRENT),
     # --- symbols
     "everything is proved": symbols("normal_form", "return not terms", "return True", RECURRENT),
@@ -160,6 +326,9 @@ EDITS = {
     ),
     "the chain rule without the inner derivative": symbols(
         "attention", "return Mul(inside, node) if", "return node if", OMEGA
+    ),
+    "the second sequence at the row of the first": symbols(
+        "pairs", "M: M2, j: j2,", "M: M2,", TRANSPOSED
     ),
     "mutants that are none": symbols("mutants", "rebuild(2 * node)", "rebuild(node)", RECURRENT),
     "a sum evaluated without its last addend": symbols(
