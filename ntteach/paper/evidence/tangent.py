@@ -23,7 +23,7 @@ from ntteach.paper.evidence.pairs import (
     oracle_kernel,
     pair_cases,
 )
-from ntteach.tangent import antk, arguments, features, panels
+from ntteach.tangent import antk, arguments, closed_form, features, panels
 
 Kernel = Callable[[PairCase], Tensor]
 
@@ -96,6 +96,10 @@ def routes(claim: Claim, setting: Setting, *, form: str) -> Evidence:
         'method="products"': _asked(method="products"),
         "one sequence at a time": _asked(block_size=1),
         "in panels of a few rows": _in_small_panels(_asked()),
+        "by way of the context": _deciding(closed_form, "sums_pay", True),
+        "by way of the context, in panels of a few rows": _in_small_panels(
+            _deciding(closed_form, "sums_pay", True)
+        ),
         "summed over outputs": _asked(trace_outputs=True),
         "summed over outputs, in panels of a few rows": _in_small_panels(
             _asked(trace_outputs=True)
@@ -105,6 +109,9 @@ def routes(claim: Claim, setting: Setting, *, form: str) -> Evidence:
         "as an expression with derivatives": _with_derivatives,
     }
 
+    if form == "projected":
+        ways["W_O before the products"] = _deciding(features, "mixes_features", True)
+        ways["W_O after the products"] = _deciding(features, "mixes_features", False)
     found = {case: {name: way(case) for name, way in ways.items()} for case in cases}
 
     def every(case: PairCase, spoil: str | None = None) -> Tensor:
@@ -136,6 +143,11 @@ def routes(claim: Claim, setting: Setting, *, form: str) -> Evidence:
 
 def _asked(**how: Any) -> Kernel:
     return lambda case: antk(case.rows.params, case.rows.S, **case.call, **how)
+
+
+def _deciding(module: Any, question: str, answer: bool) -> Kernel:
+    """As where one way of multiplying out is quicker than another, or is not."""
+    return _under(closed, module, question, lambda *problems: answer)
 
 
 def _in_small_panels(way: Kernel) -> Kernel:
