@@ -88,7 +88,7 @@ def drift_vanishes(claim: Claim, setting: Setting, *, width: str) -> Evidence:
 
     def widths(of: str) -> list[int]:
         # heads are the dearer ones
-        return [4**n for n in range(1, (6 if of == "keys" else 5) + setting.scaled(0, 1))]
+        return [4**n for n in range(1, 6 if of == "keys" else 5)]
 
     @cache
     def drifts(of: str, per_key: bool) -> tuple[float, ...]:
