@@ -70,8 +70,8 @@ def dense(p: Problem, q: Problem, trace_outputs: bool) -> Tensor:
 
     With `trace_outputs` v is 1.
     """
-    rows = features(p, trace_outputs)
-    columns = rows if q is p else features(q, trace_outputs)
+    rows = features(p, trace_outputs, smooth=True)
+    columns = rows if q is p else features(q, trace_outputs, smooth=True)
     blocks = [
         torch.stack([_expression(*groups) for groups in zip(*both, strict=True)]).sum(0)
         for both in zip(rows, columns, strict=True)

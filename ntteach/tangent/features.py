@@ -76,7 +76,9 @@ class Group:
     mixing: Float[Tensor, "u o"] | None = None
 
 
-def features(p: Problem, trace_outputs: bool, *, as_sums: bool = False) -> list[list[Group]]:
+def features(
+    p: Problem, trace_outputs: bool, *, as_sums: bool = False, smooth: bool = False
+) -> list[list[Group]]:
     """The kernel as blocks of outputs, zero between two of them, each a sum of groups.
 
     Without W_O each head's outputs are a block of their own: no parameter is shared. With W_O, or
@@ -86,8 +88,9 @@ def features(p: Problem, trace_outputs: bool, *, as_sums: bool = False) -> list[
         p: a batch, `S` is `(N, L, d)`.
         trace_outputs: whether the kernel is summed over equal outputs, c = c'.
         as_sums: whether the kernels of heads have their Y as sums.
+        smooth: whether they need derivatives by W_O, also where it is singular.
     """
-    parts = [_features(take(p, *span), trace_outputs, as_sums) for span in _chunks(p)]
+    parts = [_features(take(p, *span), trace_outputs, as_sums, smooth) for span in _chunks(p)]
     return [
         [_joined(pieces) for pieces in zip(*block, strict=True)]
         for block in zip(*parts, strict=True)
@@ -150,7 +153,7 @@ def _joined_term(parts: tuple[Term, ...]) -> Term:
     return Term(X, torch.cat(whole) if whole else None)
 
 
-def _features(p: Problem, trace_outputs: bool, as_sums: bool) -> list[list[Group]]:
+def _features(p: Problem, trace_outputs: bool, as_sums: bool, smooth: bool) -> list[list[Group]]:
     w = forward(p)
     AC = w.weights @ p.C.unsqueeze(-3)  # (n, heads, L, d_c)
     # the difference first, since it is small where attention is sharp
@@ -161,7 +164,7 @@ def _features(p: Problem, trace_outputs: bool, as_sums: bool) -> list[list[Group
     g = _weighted(B, w.K)  # (n, heads, L, v_h, d_h)
     h = _weighted(B, p.C.unsqueeze(-3))  # (n, heads, L, v_h, d_c)
     if trace_outputs:
-        return [[_traced(p, w, AC, g, h)]]
+        return [[_traced(p, w, AC, g, h, smooth)]]
     if p.W_O is not None and mixes_features(p):
         return [[_mixed(p, w, AC, g, h), _by_output_matrix(p.W_O, w)]]
     return _blocks(p, w, _by_head(p, w, AC, g, h))
@@ -247,20 +250,26 @@ def _mixed(p: Problem, w: Forward, AC: Tensor, g: Tensor, h: Tensor) -> Group:
     )
 
 
-def _traced(p: Problem, w: Forward, AC: Tensor, g: Tensor, h: Tensor) -> Group:
+def _traced(p: Problem, w: Forward, AC: Tensor, g: Tensor, h: Tensor, smooth: bool) -> Group:
     """Summed over outputs, their inner products are one of longer vectors."""
     heads, _, v_h = p.W_V.shape
+    by_values: list[Term] = []
     if p.W_O is None:
         alike = [v_h**0.5 * AC[:, i] for i in range(heads)]
     else:
         o = p.W_O.shape[-1]
         # sum_e <W_e, x> <W_e, x'> = <R x, R x'>, with W = Q R and fewer rows in R where o > v_h
-        W = p.W_O.mT if o <= v_h else torch.linalg.qr(p.W_O.mT).R  # (heads, r, v_h)
+        W = p.W_O.mT if smooth or o <= v_h else torch.linalg.qr(p.W_O.mT).R  # (heads, r, v_h)
         g = torch.einsum("nhjci,hrc->nhjri", g, W)
         h = torch.einsum("nhjca,hrc->nhjra", h, W)
-        sizes = torch.linalg.vector_norm(p.W_O, dim=(1, 2))
-        alike = [sizes[i] * AC[:, i] for i in range(heads)]
-        alike.append(o**0.5 * merge_heads(w.head_outputs))
+        alike = [o**0.5 * merge_heads(w.head_outputs)]
+        if smooth:
+            # neither R nor a norm has a derivative at zero, their squares do
+            each = p.W_O.reshape(heads, 1, 1, -1).expand(-1, p.S.shape[0] * p.S.shape[1], -1, -1)
+            by_values = [Term(_tokens(AC[:, i]), each[i]) for i in range(heads)]
+        else:
+            sizes = torch.linalg.vector_norm(p.W_O, dim=(1, 2))
+            alike += [sizes[i] * AC[:, i] for i in range(heads)]
     g = g.movedim(1, 2).flatten(2).unsqueeze(2)  # (n, L, 1, heads r d_h)
     h = h.flatten(3).unsqueeze(3)  # (n, heads, L, 1, r d_c)
     return Group(
@@ -268,6 +277,7 @@ def _traced(p: Problem, w: Forward, AC: Tensor, g: Tensor, h: Tensor) -> Group:
         (
             Term(_tokens(p.S), _tokens(g)),
             *(Term(_tokens(w.Q[:, i]), _tokens(h[:, i])) for i in range(heads)),
+            *by_values,
             Term(_tokens(torch.cat(alike, -1))),
         ),
     )
