@@ -101,7 +101,8 @@ def antk(
         weights = dict(zip(names, inputs, strict=False))
         again = pair(weights, *inputs[len(names) :], heads=heads)
         p, q = again.rows, again.columns
-        if method == "closed_form":
+        # of nothing, which the transforms cannot batch over, the closed form is as good as any
+        if method == "closed_form" or 0 in shape:
             return closed_form.dense(p, q, trace_outputs).reshape(shape)
         K = routes.dense(p, q, weights, heads, method)
         if trace_outputs:
