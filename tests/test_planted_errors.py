@@ -166,7 +166,7 @@ EDITS = {
         HEADS,
     ),
     "antk: value block of another head": tangent(
-        "features", "Term(_tokens(AC[:, head]))", "Term(_tokens(AC[:, head - 1]))", HEADS
+        "features", "Term(_tokens(AC[:, head]))", "Term(_tokens(AC[:, head - 1]))", HEADS, times=2
     ),
     "antk: W_O of another head": tangent(
         "features", "zip(heads, p.W_O.unbind()", "zip(heads, p.W_O.flip(0).unbind()", MIXED
@@ -183,11 +183,17 @@ EDITS = {
     "antk: queries of another head, mixed": tangent(
         "features", "_tokens(w.Q[:, i])", "_tokens(w.Q[:, i - 1])", MIXED, times=2
     ),
-    "antk: output block missing, kernels mixed": tangent(
-        "features", "[[*mixed, shared]]", "[mixed]", MIXED
+    "antk: size of the output block": tangent(
+        "features",
+        "_tokens(merge_heads(w.head_outputs))),)",
+        "_tokens(2 * merge_heads(w.head_outputs))),)",
+        MIXED,
     ),
-    "antk: output block missing, features mixed": tangent(
-        "features", "_mixed(p, w, AC, g, h), shared]]", "_mixed(p, w, AC, g, h)]]", MIXED
+    "antk: keys of another head in a sum": tangent(
+        "features", "w.K[:, head], v_h)", "w.K[:, head - 1], v_h)", HEADS
+    ),
+    "antk: weights of another head in a sum": tangent(
+        "features", "Sums(rows[:, head], p.C, v_h)", "Sums(rows[:, head - 1], p.C, v_h)", HEADS
     ),
     "antk: number of columns in the trace": tangent(
         "features", "v_h**0.5 * AC[:, i]", "AC[:, i]", ANTK
@@ -223,6 +229,18 @@ EDITS = {
     ),
     "antk: the diagonal block doubled": tangent(
         "panels", "add_(gram.unsqueeze(-1))", "add_(2 * gram.unsqueeze(-1))", ANTK
+    ),
+    "antk: sums over another sequence's context": tangent(
+        "panels",
+        "torch.bmm(by_sequence, B_other.mT, out=out)",
+        "torch.bmm(by_sequence, B_other.flip(0).mT, out=out)",
+        ANTK,
+    ),
+    "antk: the first sequences for these": tangent(
+        "panels",
+        "slice(tokens.start // Y.length, tokens.stop // Y.length)",
+        "slice(0, (tokens.stop - tokens.start) // Y.length)",
+        ANTK,
     ),
     "antk: the other half not written": tangent(
         "closed_form", "tokens[there, c, here, c] if q is p else None", "None", ANTK

@@ -44,7 +44,9 @@ class PairCase:
             if self.other is not None:
                 beside = getattr(self.other, name)
                 given |= {"S_other": self.other.S, "context_other": beside["context"]}
-                given["mask_other"] = beside["mask"]
+                # said of one side, "causal" holds for both
+                by_name = name == "call" and self.rows.causal
+                given["mask_other"] = None if by_name else beside["mask"]
             object.__setattr__(self, name, given)
 
     def __str__(self) -> str:
