@@ -415,6 +415,14 @@ def test_patterns_are_names_prefixes_and_wildcards(method):
     assert torch.equal(by_name, kernel(case, parameters="0.*", method=method))
 
 
+def test_a_prefix_ends_at_a_dot():
+    module = nn.Sequential(*[nn.Linear(2, 2).double() for _ in range(11)])
+    case = Case(module, torch.ones(2, 2, dtype=torch.float64))
+    J = jacobian(case, case.inputs, only="1.weight")  # and not of "10.weight"
+    assert relative_error(kernel(case, parameters="1"), kernel(case, parameters="1.*")) == 0
+    assert relative_error(kernel(case, parameters=["1.weight"]), gram(J, J)) < 1e-12
+
+
 def test_frozen_parameters_do_not_count():
     case = make("mlp")
     last = kernel(case, parameters="2")
