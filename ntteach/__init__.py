@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from ntteach.dynamics import (
+        KernelTrace,
+        kernel_alignment,
+        kernel_cosines,
+        kernel_matrix,
+        target_kernel,
+    )
+    from ntteach.empirical import SketchedKernel, empirical_ntk, sketched_ntk
     from ntteach.gradients import (
         attention_jacobian,
         gradient_norms,
@@ -43,6 +51,15 @@ _EXPORTS = {
     # the attention neural tangent kernel
     "antk": "ntteach.tangent",
     "antk_operator": "ntteach.tangent",
+    # the tangent kernel of any module, and along a training run
+    "KernelTrace": "ntteach.dynamics",
+    "SketchedKernel": "ntteach.empirical",
+    "empirical_ntk": "ntteach.empirical",
+    "kernel_alignment": "ntteach.dynamics",
+    "kernel_cosines": "ntteach.dynamics",
+    "kernel_matrix": "ntteach.dynamics",
+    "sketched_ntk": "ntteach.empirical",
+    "target_kernel": "ntteach.dynamics",
     # the runner and the claims
     "registry": "ntteach.paper",
     "verify": "ntteach.paper",
@@ -50,20 +67,28 @@ _EXPORTS = {
 
 __all__ = [
     "AttentionLearner",
+    "KernelTrace",
+    "SketchedKernel",
     "antk",
     "antk_operator",
     "attention",
     "attention_jacobian",
     "attention_weights",
     "average_loss",
+    "empirical_ntk",
     "gradient_norms",
     "importance",
+    "kernel_alignment",
+    "kernel_cosines",
+    "kernel_matrix",
     "key_gradient",
     "mean_readout",
     "padding_mask",
     "parameter_gradient",
     "query_gradient",
     "registry",
+    "sketched_ntk",
+    "target_kernel",
     "value_gradient",
     "verify",
 ]

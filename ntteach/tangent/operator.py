@@ -41,7 +41,8 @@ def antk_operator(
 
     `K x = J (J'^T x)` goes through the space of the parameters, one block of sequences after the
     other: the time of a few forward passes, and memory that does not grow with N but for x itself.
-    A vector is a batch of outputs `(N, L, v)`, flattened in C order.
+    A vector is a batch of outputs `(N, L, v)`, flattened in C order. Where a parameter requires a
+    gradient, products have one, and keep what it needs: call them under `torch.no_grad()` if not.
 
     Args:
         params: as for `attention`.
@@ -125,7 +126,8 @@ class TangentOperator:
 
     def trace(self) -> float:
         """The sum of the diagonal, which is the sum of the eigenvalues; exact to rounding."""
-        return self.diagonal().sum(dtype=torch.float64).item()
+        with torch.no_grad():
+            return self.diagonal().sum(dtype=torch.float64).item()
 
     def estimate_trace(self, samples: int = 32, *, seed: int = 0) -> Estimate:
         """Hutchinson's estimate of the trace, from products with random signs.
@@ -160,7 +162,8 @@ class TangentOperator:
             def product(x: np.ndarray) -> np.ndarray:
                 # SciPy hands over vectors (n,) and (n, 1), in its own dtype at times
                 given = torch.from_numpy(np.ascontiguousarray(x, dtype=kind)).to(self.device)
-                return (operator @ given).cpu().numpy()
+                with torch.no_grad():
+                    return (operator @ given).cpu().numpy()
 
             return product
 

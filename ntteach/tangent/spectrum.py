@@ -37,6 +37,7 @@ class Estimate:
         return f"{self.value:.6g} +- {self.standard_error:.2g} ({self.samples} samples)"
 
 
+@torch.no_grad()
 def trace(operator: Operator, samples: int, *, seed: int) -> Estimate:
     """Hutchinson's estimate: the mean of `z^T K z` for random signs z is the trace.
 
@@ -51,6 +52,7 @@ def trace(operator: Operator, samples: int, *, seed: int) -> Estimate:
     return _mean(torch.cat(values))
 
 
+@torch.no_grad()
 def rank(operator: Operator, samples: int, *, steps: int, tolerance: float, seed: int) -> Estimate:
     """How many eigenvalues exceed `tolerance` times the largest.
 
