@@ -41,7 +41,7 @@ import ntteach
 SIZES = (Case(64, 16, 64, 1), Case(32, 64, 128, 1), Case(64, 32, 64, 4))
 WIDTHS = tuple(Case(64, 16, d, 1) for d in (16, 32, 128, 256))  # 64 is the first of SIZES
 # a layer of a small vision transformer: 16 patches and a class token
-LAYERS = (Case(16, 17, 64, 64, 4, 64, traced=True), Case(4, 17, 64, 64, 4, 64))
+LAYERS = (Case(16, 17, 64, 64, 4, 64, traced=True), Case(2, 17, 64, 64, 4, 64))
 QUICK = {
     "sizes": (Case(16, 16, 64, 1), Case(8, 16, 32, 4)),
     "widths": (Case(16, 16, 16, 1), Case(16, 16, 128, 1)),
@@ -111,7 +111,9 @@ def measure(
                 "rows": rows[name],
             }
     median = {name: statistics.median(times) for name, times in seconds.items()}
-    own = {name: {"seconds": spread(seconds[name])} for name in ("antk", "antk, into out")}
+    own: dict[str, dict[str, Any]] = {
+        name: {"seconds": spread(seconds[name])} for name in ("antk", "antk, into out")
+    }
     if group != "widths":
         for name in (*own, *OF_TORCH[group]):
             weighed = antk_memory.extra_mb(name, case, rows.get(name, case.N), device)

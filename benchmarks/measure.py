@@ -48,7 +48,8 @@ def in_turn(sides: Mapping[str, Run], rounds: int, budget: float) -> dict[str, l
     Each round begins with another side, so that none always follows the same one, whose traces in
     caches and allocators it would bear.
 
-    A side that has spent its budget sits out the rounds that are left, but for the second one.
+    A side that has spent its budget sits out the rounds that are left; only if the first took it
+    twice the budget, a second one is left out too.
 
     Args:
         sides: what to run; each has run before.
@@ -60,7 +61,8 @@ def in_turn(sides: Mapping[str, Run], rounds: int, budget: float) -> dict[str, l
     for number in range(rounds):
         first = number % len(order)
         for name in order[first:] + order[:first]:
-            if len(seconds[name]) < 2 or sum(seconds[name]) < budget:
+            spent = sum(seconds[name])
+            if spent < budget or (len(seconds[name]) == 1 and spent < 2 * budget):
                 seconds[name].append(sides[name]())
     return seconds
 

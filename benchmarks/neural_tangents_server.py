@@ -33,6 +33,10 @@ for _name, _place in (("source_info_util", "jax._src.source_info_util"), ("confi
 
 def attention(params, S, heads):
     """A batch of sequences, `(N, L, d)` to `(N, L, v)`."""
+    if heads == 1 and "W_O" not in params:
+        # as plain as it can be: implementation 3 takes twice as long with axes for heads
+        Q, K, V = (S @ params[name] for name in ("W_Q", "W_K", "W_V"))
+        return jax.nn.softmax(Q @ jnp.swapaxes(K, -1, -2) / Q.shape[-1] ** 0.5, -1) @ V
     Q, K, V = (
         jnp.moveaxis((S @ params[name]).reshape(*S.shape[:2], heads, -1), 2, 1)
         for name in ("W_Q", "W_K", "W_V")

@@ -18,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import antk_tables  # noqa: E402
+
 from ntteach.claims import Claim  # noqa: E402
 from ntteach.paper import registry  # noqa: E402
 
@@ -105,6 +107,8 @@ def gradient_speed() -> str:
 SECTIONS: dict[str, Callable[[], str]] = {
     "verdicts": verdict_counts,
     "gradient-speed": gradient_speed,
+    "antk-speed": antk_tables.speed,
+    "antk-accuracy": antk_tables.accuracy,
 }
 
 
