@@ -25,10 +25,10 @@ class Kernel:
         return f"{self.rows}" + ("" if self.columns is None else f" against {self.columns}")
 
     @property
-    def batches(self) -> tuple[Any, ...]:
+    def batches(self) -> list[Any]:
         """What `antk` takes by position."""
-        others = () if self.columns is None else (self.columns.S,)
-        return (self.rows.params, self.rows.S, *others)
+        others = [] if self.columns is None else [self.columns.S]
+        return [self.rows.params, self.rows.S, *others]
 
     @property
     def call(self) -> dict[str, Any]:
@@ -103,9 +103,8 @@ def against_others(case: AttentionCase, seed: int) -> Kernel:
             mask = torch.randn(allowed.shape, generator=g, dtype=torch.float64)
             mask = mask.masked_fill(~allowed, -math.inf)
     device = case.S.device
-    S, context, mask = (
-        x if x is None else x.to(device) for x in (normal(N, L, case.S.shape[-1]), context, mask)
-    )
+    S = normal(N, L, case.S.shape[-1]).to(device)
+    context, mask = (x if x is None else x.to(device) for x in (context, mask))
     columns = AttentionCase(case.params, S, context, mask, case.heads, case.name, case.causal)
     return Kernel(case, columns)
 

@@ -137,17 +137,18 @@ def test_one_sequence_is_a_batch_of_one(heads):
     case = wide("cross").rows
     params, S, C = case.params, case.S, case.context
     assert C is not None
-    every = {"context": C[:1], "context_other": C[1:], "heads": heads}
+    every: dict[str, Any] = {"context": C[:1], "context_other": C[1:], "heads": heads}
     expected = antk_operator(params, S[:1], S[1:], **every)
-    found = antk_operator(params, S[0], S[1:], **every | {"context": C[0]})
+    one: dict[str, Any] = every | {"context": C[0]}
+    found = antk_operator(params, S[0], S[1:], **one)
     assert found.shape == expected.shape
     x = normal(found.shape[1])
     assert torch.equal(found @ x, expected @ x)
     mask = torch.rand(heads, 3, 4, generator=torch.Generator().manual_seed(1)) > 0.3
-    one = antk_operator(params, S[0], context=C[0], mask=mask, heads=heads)
+    single = antk_operator(params, S[0], context=C[0], mask=mask, heads=heads)
     K = antk(params, S[0], context=C[0], mask=mask, heads=heads)
-    y = normal(one.shape[1])
-    assert relative_error(one @ y, K.reshape(one.shape) @ y) <= AGREEMENT
+    y = normal(single.shape[1])
+    assert relative_error(single @ y, K.reshape(single.shape) @ y) <= AGREEMENT
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -233,13 +234,13 @@ def test_push_forward_is_the_derivative_along_a_direction(form):
 
         for i in range(2):
             tangent = {name: D[i] for name, D in direction.items()}
-            _, expected = torch.func.jvp(output, (case.params,), (tangent,))
+            expected = torch.func.jvp(output, (case.params,), (tangent,))[1]
             assert relative_error(found[i], expected) <= AGREEMENT
         # along one parameter at a time, so that no block hides behind another
         for name in direction:
             one = {k: D if k == name else torch.zeros_like(D) for k, D in direction.items()}
             tangent = {k: D[0] for k, D in one.items()}
-            _, expected = torch.func.jvp(output, (case.params,), (tangent,))
+            expected = torch.func.jvp(output, (case.params,), (tangent,))[1]
             error = (products.push_forward(p, w, one)[0] - expected).abs().max().item()
             assert error <= 1e-9 * (1 + expected.abs().max().item())
 
@@ -318,7 +319,7 @@ def test_top_singular_values_by_scipy(form):
     columns = replace(columns, params=rows.params, S=columns.S.flip(0))
     kernel = Kernel(rows, columns)
     K = matrix_of(kernel).numpy()
-    found = svds(operator_of(kernel).as_linear_operator(), 2, return_singular_vectors=False)
+    found: Any = svds(operator_of(kernel).as_linear_operator(), 2, return_singular_vectors=False)
     assert np.allclose(np.sort(found), np.linalg.svd(K)[1][1::-1], rtol=1e-8)
 
 
@@ -326,7 +327,7 @@ def test_linear_operator_multiplies_vectors_columns_and_matrices():
     rows, columns = wide("self", N=3).rows, wide("self", N=4).rows
     kernel = Kernel(rows, replace(columns, params=rows.params))
     K = matrix_of(kernel).numpy()
-    L = operator_of(kernel).as_linear_operator()
+    L: Any = operator_of(kernel).as_linear_operator()
     x = np.random.default_rng(0).normal(size=(K.shape[1], 3))
     y = np.random.default_rng(1).normal(size=(K.shape[0], 3))
     for found, expected in (
@@ -358,9 +359,13 @@ def test_linear_operator_has_the_dtype_of_the_sequences():
 class Matrix:
     """A dense matrix as an operator."""
 
+    shape: tuple[int, int]
+    dtype: torch.dtype
+    device: torch.device
+
     def __init__(self, K: Tensor) -> None:
         self.K = K
-        self.shape, self.dtype, self.device = tuple(K.shape), K.dtype, K.device
+        self.shape, self.dtype, self.device = (len(K), len(K.mT)), K.dtype, K.device
         self.products = 0
 
     def __matmul__(self, x: Tensor) -> Tensor:

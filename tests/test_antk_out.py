@@ -72,8 +72,13 @@ def run(
 @pytest.mark.parametrize("alone", [True, False], ids=["alone", "against others"])
 def test_a_tensor_takes_the_same_kernel(alone, o, trace_outputs, method):
     params, S = problem(o=o)
-    batches = (params, S) if alone else (params, S, S[:2] + 1)
-    options = {"heads": 2, "trace_outputs": trace_outputs, "method": method, "block_size": 2}
+    batches: list[Any] = [params, S] if alone else [params, S, S[:2] + 1]
+    options: dict[str, Any] = {
+        "heads": 2,
+        "trace_outputs": trace_outputs,
+        "method": method,
+        "block_size": 2,
+    }
     expected = antk(*batches, **options)
     out = torch.full_like(expected, torch.nan)
     found = antk(*batches, **options, out=out)
@@ -220,6 +225,7 @@ def test_what_cannot_take_the_kernel_is_refused_and_left_alone(out, error, messa
     with pytest.raises(error, match=message):
         antk(PARAMS, S, heads=2, out=out)
     if isinstance(out, Tensor):
+        assert isinstance(before, Tensor)
         assert out.device.type == "meta" or torch.equal(out, before)
     else:
         assert np.array_equal(np.array(out), before)
@@ -244,7 +250,7 @@ def test_what_is_computed_from_is_never_written_into():
     storage[:4] = tokens.view(-1)
     overlapping = storage[:4].view(1, 4, 1)
     mask = storage.view(1, 1, 4, 4)
-    for arguments in (
+    every: list[dict[str, Any]] = [
         {"S": overlapping},
         {"S": tokens, "S_other": overlapping},
         {"S": tokens, "context": overlapping},
@@ -252,11 +258,13 @@ def test_what_is_computed_from_is_never_written_into():
         {"S": tokens, "mask": mask},
         {"S": tokens, "S_other": tokens, "mask_other": mask},
         {"S": tokens, "params": one | {"W_V": storage[:1].view(1, 1)}},
-    ):
+    ]
+    for arguments in every:
+        all_of_them: dict[str, Any] = {"params": one} | arguments
         with pytest.raises(ValueError, match="shares memory with an argument"):
-            antk(**{"params": one} | arguments, out=shared)
+            antk(**all_of_them, out=shared)
         with pytest.raises(ValueError, match="shares memory with an argument"):
-            antk(**{"params": one} | arguments, out=shared.numpy())
+            antk(**all_of_them, out=shared.numpy())
     assert torch.equal(overlapping, tokens)
 
 
@@ -331,7 +339,7 @@ def test_the_first_entry_is_written_last(o, alone, trace_outputs, monkeypatch):
     params, S = problem(o=o)
     monkeypatch.setattr(panels, "_CPU_NUMBERS", 64)
     monkeypatch.setattr(panels, "_CPU_ROWS", 8)
-    batches = (params, S) if alone else (params, S, S[:3] + 1)
+    batches: list[Any] = [params, S] if alone else [params, S, S[:3] + 1]
     expected = antk(*batches, heads=2, trace_outputs=trace_outputs)
     out = torch.zeros_like(expected)
     seen: list[bool] = []
