@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,7 @@ from ntteach.tangent.panels import spans
 # Bytes that the features of one block of sequences may take. The features of a block of columns
 # are made anew for each block of rows, which costs little where blocks are large; bounded, so that
 # memory does not grow with the batch.
-_BLOCK_BYTES = 2**25
+_BLOCK_BYTES = 2**24
 
 
 def write(out: Tensor, p: Problem, q: Problem, trace_outputs: bool, block_size: int | None) -> None:
@@ -32,31 +34,53 @@ def write(out: Tensor, p: Problem, q: Problem, trace_outputs: bool, block_size: 
     N, N_other = p.S.shape[0], q.S.shape[0]
     outputs = 1 if trace_outputs else out.shape[2]
     tokens = out.view(N * L, outputs, N_other * L_other, outputs)
-    blocks = 1 if trace_outputs or p.W_O is not None else p.W_Q.shape[0]
-    u = outputs // blocks
-    for first in range(0, outputs if blocks > 1 else 0, u):
-        # outputs of two heads share no parameter
-        tokens[:, first : first + u, :, :first].zero_()
-        tokens[:, first : first + u, :, first + u :].zero_()
+    if not trace_outputs and p.W_O is None:
+        _separate(tokens, outputs // p.W_Q.shape[0])
     size = min(block_size or block_size_for(r, trace_outputs) for r in (p, q))
     as_sums = not trace_outputs and sums_pay(p, q)
     for start, stop in spans(0, N, size):
         rows = features(take(p, start, stop), trace_outputs, as_sums=as_sums)
+        here = slice(start * L, stop * L)
         for start_other, stop_other in spans(start if q is p else 0, N_other, size):
-            same = q is p and start_other == start
-            other = take(q, start_other, stop_other)
-            columns = rows if same else features(other, trace_outputs, as_sums=as_sums)
-            here = slice(start * L, stop * L)
+            if q is p and start_other == start:
+                _write_square(tokens[here, :, here], rows)
+                continue
             there = slice(start_other * L_other, stop_other * L_other)
-            for n in reversed(range(blocks)):  # the one with the first entry last
-                left, right = rows[n], columns[n]
-                c = slice(n * u, (n + 1) * u)
-                block = tokens[here, c, there, c]
-                if same:
-                    panels.write_symmetric(block, left)
-                else:
-                    mirrored = tokens[there, c, here, c] if q is p else None
-                    panels.write(block, left, right, mirrored)
+            _write_rectangle(
+                tokens[here, :, there],
+                rows,
+                # not kept under a name here: gone before the next ones are made
+                features(take(q, start_other, stop_other), trace_outputs, as_sums=as_sums),
+                tokens[there, :, here] if q is p else None,
+            )
+
+
+def _separate(tokens: Tensor, u: int) -> None:
+    """Zeros between outputs of different heads, which share no parameter."""
+    for first in range(0, tokens.shape[1], u):
+        tokens[:, first : first + u, :, :first].zero_()
+        tokens[:, first : first + u, :, first + u :].zero_()
+
+
+def _write_square(tokens: Tensor, rows: list[list[Group]]) -> None:
+    for c, groups in _by_outputs(tokens, rows):
+        panels.write_symmetric(tokens[:, c, :, c], groups)
+
+
+def _write_rectangle(
+    tokens: Tensor, rows: list[list[Group]], columns: list[list[Group]], mirrored: Tensor | None
+) -> None:
+    both = zip(_by_outputs(tokens, rows), _by_outputs(tokens, columns), strict=True)
+    for (c, left), (_, right) in both:
+        other = None if mirrored is None else mirrored[:, c, :, c]
+        panels.write(tokens[:, c, :, c], left, right, other)
+
+
+def _by_outputs(tokens: Tensor, blocks: list[list[Group]]) -> Iterator[tuple[slice, list[Group]]]:
+    """Each block of outputs and its groups; the one with the first entry last."""
+    u = tokens.shape[1] // len(blocks)
+    for n in reversed(range(len(blocks))):
+        yield slice(n * u, (n + 1) * u), blocks[n]
 
 
 def block_size_for(p: Problem, trace_outputs: bool) -> int:

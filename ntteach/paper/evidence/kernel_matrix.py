@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ntteach import antk
 from ntteach.checks.agree import agree
 from ntteach.claims import Claim, Evidence, Mutant, Outcome, Setting
 from ntteach.paper.domains import AttentionCase, random_cases
 from ntteach.paper.evidence.arithmetic import EXACT, read
 from ntteach.paper.evidence.gram import features, rank
+from ntteach.tangent import antk
 
 FORMS = ("self", "causal", "masked", "cross", "multi-head", "projected")
 _EPS = torch.finfo(torch.float64).eps

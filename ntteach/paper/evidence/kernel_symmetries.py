@@ -7,11 +7,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ntteach import antk, attention
 from ntteach.checks.agree import agree
 from ntteach.claims import Claim, Evidence, Setting
+from ntteach.learner import attention
 from ntteach.paper.domains import AttentionCase
 from ntteach.paper.evidence.kernel_matrix import cases, size, tangent
+from ntteach.tangent import antk
 
 _SCOPE = "float64, all forms, L to 6, d to 5, d_k to 8, v to 4"
 

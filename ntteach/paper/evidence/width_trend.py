@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 from torch.func import grad, jacrev, jvp, vmap
 
-from ntteach import attention, oracles
+from ntteach import oracles
 from ntteach.checks.agree import agree
 from ntteach.checks.trend import Slope, fit_slope
 from ntteach.claims import Claim, Evidence, Mutant, Outcome, Setting
+from ntteach.learner import attention
 from ntteach.paper.domains import AttentionCase, random_cases
 
 Params = Mapping[str, Tensor]
@@ -174,7 +175,7 @@ def through_the_product(claim: Claim, setting: Setting) -> Evidence:
 
         params = dict(case.params)
         flow = {name: -slope for name, slope in grad(loss)(params).items()}
-        _, moving = jvp(product, (params,), (flow,))
+        moving = jvp(product, (params,), (flow,))[1]
         value = torch.cat([(J @ J.T).flatten(), moving.flatten()])
         # entries add up a few dozen terms of the size of the largest one
         return value, torch.full_like(value, 1e-12 * max(1.0, value.abs().max().item()))
