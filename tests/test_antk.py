@@ -621,7 +621,7 @@ def test_every_way_to_multiply_gives_the_same_kernel(form, products, combined, m
         assert relative_error(kernel_of(kernel), kernel.exact()) <= AGREEMENT, str(kernel)
 
 
-@pytest.mark.parametrize("o", [0, 40])
+@pytest.mark.parametrize("o", [0, 64])
 @pytest.mark.parametrize("d_c", [None, 14])
 def test_sizes_where_inner_products_go_by_way_of_the_context(d_c, o):
     sizes: dict[str, Any] = {"L": 4, "M": 3, "d": 18, "d_k": 24, "v": 32, "heads": 2}
@@ -1026,3 +1026,20 @@ def test_cases_of_this_file_are_of_every_kind():
                for k in kernels if k.columns is None)  # fmt: skip
     assert any(k.rows.S.shape[1] != k.columns.S.shape[1] for k in kernels if k.columns)
     assert against_others(sides[0], 1).columns is not None
+
+
+@pytest.mark.parametrize("form", FORMS)
+@TRACED
+def test_the_room_for_features_is_counted_as_what_they_take(form: str, trace_outputs: bool) -> None:
+    """Shared views count once; blocks of sequences are chosen by this number."""
+    for case in random_cases(form, count=3, seed=5):
+        p = problem(case.params, case.S, **case.call)
+        terms = [
+            t
+            for block in features.features(p, trace_outputs)
+            for group in block
+            for t in group.terms
+        ]
+        held = {x.data_ptr(): x.numel() for t in terms for x in (t.X, t.Y) if isinstance(x, Tensor)}
+        counted = p.S.shape[0] * features.numbers_per_sequence(p, trace_outputs)
+        assert 0.5 * counted <= sum(held.values()) <= counted

@@ -98,10 +98,16 @@ def features(
 
 
 def numbers_per_sequence(p: Problem, trace_outputs: bool) -> int:
-    """How many numbers the features of one sequence hold."""
-    blocks = features(take(p, 0, 1), trace_outputs)
-    terms = [t for block in blocks for group in block for t in group.terms]
-    return sum(x.numel() for t in terms for x in (t.X, t.Y) if isinstance(x, Tensor))
+    """How many numbers the features of one sequence hold, as sums at most that."""
+    L, heads, v_h = p.S.shape[1], p.W_V.shape[0], p.W_V.shape[-1]
+    outputs = v_h
+    if p.W_O is not None and trace_outputs:
+        outputs = min(v_h, p.W_O.shape[-1])
+    elif p.W_O is not None and mixes_features(p):
+        outputs = p.W_O.shape[-1]
+    # of each head Q and g, AC and h
+    lengths = p.W_Q.shape[-1] + p.C.shape[-1]
+    return L * (p.S.shape[-1] + heads * (1 + outputs) * lengths + heads * v_h)
 
 
 def formed(Y: Tensor | Sums) -> Tensor:
