@@ -18,7 +18,14 @@ from torch import Tensor
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
 
-from ntteach import AttentionLearner, antk, attention, attention_weights, oracles
+from ntteach import (
+    AttentionLearner,
+    antk,
+    antk_operator,
+    attention,
+    attention_weights,
+    oracles,
+)
 from ntteach.learner import Problem, problem
 from ntteach.paper.domains import FORMS, AttentionCase, Shape, attention_cases, random_cases
 from ntteach.tangent import closed_form, features, panels, routes
@@ -648,6 +655,25 @@ def test_routes_by_automatic_differentiation_go_block_by_block(method, trace_out
             assert relative_error(out, exact) <= AGREEMENT
 
 
+@TRACED
+@pytest.mark.parametrize("form", ["masked", "cross", "projected"])
+def test_chunks_that_do_not_divide_the_batch_give_the_same_features(
+    form, trace_outputs, monkeypatch
+):
+    for kernel in kernels_of_five(form):
+        p = problem(kernel.rows.params, kernel.rows.S, **kernel.rows.arguments)
+        seen = set()
+        for numbers in range(1, 1500, 40):
+            monkeypatch.setattr(features, "_CHUNK_NUMBERS", numbers)
+            chunks = features._chunks(p)
+            if (size := chunks[0][1]) in seen:
+                continue
+            seen.add(size)
+            found = kernel_of(kernel, trace_outputs=trace_outputs)
+            assert relative_error(found, kernel.exact(trace_outputs)) <= AGREEMENT
+        assert {2, 3} <= seen  # of five
+
+
 @pytest.mark.parametrize("block_size", [1, 2, 3, 100])
 def test_features_of_no_more_than_a_block_are_held(block_size, monkeypatch):
     seen: list[int] = []
@@ -1043,3 +1069,60 @@ def test_the_room_for_features_is_counted_as_what_they_take(form: str, trace_out
         held = {x.data_ptr(): x.numel() for t in terms for x in (t.X, t.Y) if isinstance(x, Tensor)}
         counted = p.S.shape[0] * features.numbers_per_sequence(p, trace_outputs)
         assert 0.5 * counted <= sum(held.values()) <= counted
+
+
+def _tied(W: Tensor) -> Params:
+    g = torch.Generator().manual_seed(1)
+    V = torch.randn(3, 2, generator=g, dtype=W.dtype)
+    return {"W_Q": W, "W_K": W, "W_V": V}
+
+
+def _made_of_each_other(W: Tensor) -> Params:
+    return _tied(W) | {"W_K": torch.tanh(W), "W_V": 2 * W[:, :2]}
+
+
+@pytest.mark.parametrize("params", [_tied, _made_of_each_other])
+@pytest.mark.parametrize("sequences", ["itself", "given again", "reversed", "as context"])
+def test_gradients_count_each_path_once_where_inputs_depend_on_each_other(
+    params: Callable[[Tensor], Params], sequences: str
+) -> None:
+    g = torch.Generator().manual_seed(0)
+    W = torch.randn(3, 3, generator=g, dtype=torch.float64, requires_grad=True)
+    S = torch.randn(2, 4, 3, generator=g, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(2, 4, 2, 2, 4, 2, generator=g, dtype=torch.float64)
+    other = {"given again": (S,), "reversed": (S.flip(1),)}.get(sequences, ())
+    context = {"context": S} if sequences == "as context" else {}
+
+    def gradients(kernel: Callable[..., Tensor]) -> tuple[Tensor, ...]:
+        value = (weights * kernel(params(W), S, *other, **context)).sum()
+        first = torch.autograd.grad(value, (W, S), create_graph=True)
+        second = torch.autograd.grad(sum(x.square().sum() for x in first), (W, S))  # pyright: ignore[reportArgumentType, reportCallIssue]
+        return (*first, *second)
+
+    for found, expected in zip(gradients(antk), gradients(oracles.tangent_kernel), strict=True):
+        assert relative_error(found, expected) < AGREEMENT
+
+
+def test_the_kernel_keeps_its_dtype_under_autocast() -> None:
+    case = draw(o=5)
+    params, S = {name: W.float() for name, W in case.params.items()}, case.S.float()
+    plain = antk(params, S)
+    operator = antk_operator(params, S)
+    x = torch.ones(operator.shape[1])
+    with torch.autocast("cpu"):
+        assert torch.equal(antk(params, S), plain)
+        assert (operator @ x).dtype == operator.diagonal().dtype == torch.float32
+        assert antk(params, S, trace_outputs=True).dtype == torch.float32
+
+
+def test_half_precision_has_a_traced_kernel_with_an_output_matrix() -> None:
+    case = draw(o=9)
+    exact = antk(case.params, case.S, trace_outputs=True)
+    params, S = {name: W.half() for name, W in case.params.items()}, case.S.half()
+    assert relative_error(antk(params, S, trace_outputs=True).double(), exact) < 0.02
+
+
+def test_what_is_no_truth_value_does_not_sum_over_outputs() -> None:
+    case = draw()
+    with pytest.raises(TypeError, match="trace_outputs is True or False, got 'no'"):
+        antk(case.params, case.S, trace_outputs="no")  # pyright: ignore[reportArgumentType]

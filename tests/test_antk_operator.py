@@ -540,3 +540,16 @@ def test_estimates_take_square_operators():
 def test_rank_takes_steps_and_a_tolerance(given):
     with pytest.raises(ValueError, match="steps are at least 1 and 0 < tolerance < 1"):
         operator_of(wide("self")).estimate_rank(**given)
+
+
+def test_estimates_are_refused_for_a_kernel_between_two_batches_or_of_none() -> None:
+    g = torch.Generator().manual_seed(0)
+    W = torch.randn(3, 3, generator=g)
+    params = {"W_Q": W, "W_K": W, "W_V": W}
+    S = torch.randn(2, 4, 3, generator=g)
+    between = antk_operator(params, S, S.clone())
+    for estimate in (between.estimate_rank, between.estimate_trace):
+        with pytest.raises(ValueError, match="of a batch with itself"):
+            estimate()
+    with pytest.raises(ValueError, match="no vectors"):
+        antk_operator(params, S[:0]).estimate_rank()

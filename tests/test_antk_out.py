@@ -594,3 +594,19 @@ def test_memory_beyond_inputs_and_output_does_not_grow_with_the_batch(what, N, m
     assert process.returncode == 0, process.stderr
     few, many = (int(line) / 1e3 for line in process.stdout.split())
     assert many <= few + more
+
+
+def test_parts_of_one_buffer_that_do_not_overlap_are_accepted() -> None:
+    W, g = torch.ones(2, 2), torch.Generator().manual_seed(0)
+    params = {"W_Q": W, "W_K": W, "W_V": W[:, :1].contiguous()}
+    buffer = torch.randn(6 + 9, generator=g)
+    S, out = buffer[:6].view(3, 2), buffer[6:].view(3, 1, 3, 1)
+    expected = antk(params, S.clone())
+    assert torch.equal(antk(params, S, out=out), expected)
+
+
+def test_a_destination_is_refused_under_transforms() -> None:
+    W, S = torch.ones(2, 2), torch.ones(3, 4, 2)
+    params = {"W_Q": W, "W_K": W, "W_V": W}
+    with pytest.raises(ValueError, match="leave it out under vmap"):
+        torch.func.vmap(lambda s: antk(params, s, out=torch.empty(4, 2, 4, 2)))(S)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from ntteach.learner import Mask, Params, Problem, output_shape, problem
@@ -60,6 +62,14 @@ def pair(
         mask_other = mask
     columns = problem(params, S_other, context_other, mask_other, heads)
     return Pair(_batched(rows), _batched(columns), shape, output_shape(columns))
+
+
+def full_precision(S: Tensor) -> AbstractContextManager[object]:
+    """A context in which products keep the dtype of their factors, also under autocast."""
+    kind = S.device.type
+    if torch.amp.is_autocast_available(kind):
+        return torch.autocast(kind, enabled=False)
+    return nullcontext()
 
 
 def check_block_size(block_size: int | None) -> None:

@@ -2,7 +2,7 @@
 
 A kernel may be larger than memory, so that it can be written into a file. Half of it must not be
 taken for the whole: where the computation fails, everything is NaN, and where the process is
-killed, the first entry still is.
+killed, the first entry still is; what has it is written last.
 """
 
 from __future__ import annotations
@@ -110,6 +110,8 @@ def _reserve(out: np.memmap) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.posix_fallocate(descriptor, 0, size)
     except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):
+            return  # a file system that cannot reserve
         reason = f"no room for a memory map of {size / 2**30:.3g} GiB"
         raise OSError(error.errno, f"{reason}: {error.strerror}", str(out.filename)) from error
     finally:
@@ -117,6 +119,13 @@ def _reserve(out: np.memmap) -> None:
 
 
 def _overlap(one: Tensor, other: Tensor) -> bool:
-    spans = [(x.untyped_storage().data_ptr(), x.untyped_storage().nbytes()) for x in (one, other)]
-    (start, size), (start_other, size_other) = spans
-    return start < start_other + size_other and start_other < start + size
+    (start, stop), (start_other, stop_other) = _extent(one), _extent(other)
+    return start < stop_other and start_other < stop
+
+
+def _extent(x: Tensor) -> tuple[int, int]:
+    """The addresses between which x lies."""
+    if x.numel() == 0:
+        return 0, 0
+    last = sum((n - 1) * stride for n, stride in zip(x.shape, x.stride(), strict=True))
+    return x.data_ptr(), x.data_ptr() + (last + 1) * x.element_size()

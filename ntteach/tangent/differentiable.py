@@ -33,14 +33,14 @@ def result(
         inputs: tensors and anything else; at least one is a tensor.
     """
     tensors = [x for x in inputs if isinstance(x, Tensor)]
-    if any(_is_transformed(x) for x in tensors):
+    if any(is_transformed(x) for x in tensors):
         return expression(*inputs)
     if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
         return _Written.apply(write, expression, shape, *inputs)
     return destination.new(shape, tensors[0], write)
 
 
-def _is_transformed(x: Tensor) -> bool:
+def is_transformed(x: Tensor) -> bool:
     """Whether x stands for something else: a batch, or a value with its derivative."""
     try:
         x.untyped_storage()
@@ -63,11 +63,12 @@ class _Written(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         inputs = list(ctx.inputs)
-        for place, tensor in zip(ctx.places, ctx.saved_tensors, strict=True):
-            inputs[place] = tensor
         wanted = [i for i in ctx.places if ctx.needs_input_grad[3 + i]]
         twice = torch.is_grad_enabled()
         with torch.enable_grad():
+            for place, tensor in zip(ctx.places, ctx.saved_tensors, strict=True):
+                # each a variable of its own: inputs may be one tensor, or be made of each other
+                inputs[place] = tensor.view_as(tensor)
             value = ctx.expression(*inputs)
         found = torch.autograd.grad(
             value, [inputs[i] for i in wanted], gradient, create_graph=twice, allow_unused=True

@@ -265,7 +265,9 @@ def _traced(p: Problem, w: Forward, AC: Tensor, g: Tensor, h: Tensor, smooth: bo
     else:
         o = p.W_O.shape[-1]
         # sum_e <W_e, x> <W_e, x'> = <R x, R x'>, with W = Q R and fewer rows in R where o > v_h
-        W = p.W_O.mT if smooth or o <= v_h else torch.linalg.qr(p.W_O.mT).R  # (heads, r, v_h)
+        exact = p.W_O.dtype in (torch.float32, torch.float64)  # those that have a QR
+        pays = exact and o > v_h and not smooth
+        W = torch.linalg.qr(p.W_O.mT).R if pays else p.W_O.mT  # (heads, r, v_h)
         g = torch.einsum("nhjci,hrc->nhjri", g, W)
         h = torch.einsum("nhjca,hrc->nhjra", h, W)
         alike = [o**0.5 * merge_heads(w.head_outputs)]

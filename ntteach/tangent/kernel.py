@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ntteach.learner import Mask, Params
 from ntteach.tangent import closed_form, destination, differentiable, routes
-from ntteach.tangent.arguments import Pair, check_block_size, pair
+from ntteach.tangent.arguments import Pair, check_block_size, full_precision, pair
 
 Method = Literal["closed_form", "jacobian", "products"]
 
@@ -48,7 +48,7 @@ def antk(
         context: as for `attention`, of S.
         context_other: of S_other; given if and only if `context` is.
         mask: as for `attention`, of S. "causal" holds for both sides.
-        mask_other: of S_other; none if None.
+        mask_other: of S_other; none if None, but for "causal".
         heads: divides d_k and v.
         method: "closed_form"; "jacobian" contracts Jacobians by `torch.func.jacrev`, "products"
             takes a vector-Jacobian and a Jacobian-vector product for each output. The last two are
@@ -77,7 +77,7 @@ def antk(
     [1.0, 1.0, 1.0, 5.0]
     """
     both = pair(params, S, S_other, context, context_other, mask, mask_other, heads=heads)
-    _check(method, block_size)
+    _check(method, trace_outputs, block_size)
     end = -1 if trace_outputs else None
     shape = (*both.row_shape[:end], *both.column_shape[:end])
 
@@ -94,7 +94,9 @@ def antk(
     inputs = [*params.values(), S, S_other, context, context_other, mask, mask_other]
     if out is not None:
         tensors = [x for x in inputs if isinstance(x, Tensor)]
-        with torch.no_grad():
+        if any(map(differentiable.is_transformed, tensors)):
+            raise ValueError("out takes plain tensors; leave it out under vmap, grad and jvp")
+        with torch.no_grad(), full_precision(S):
             return destination.given(out, shape, S, tensors, write)
 
     def expression(*inputs: Any) -> Tensor:
@@ -109,12 +111,15 @@ def antk(
             K = K.diagonal(dim1=2, dim2=5).sum(-1)
         return K.reshape(shape)
 
-    return differentiable.result(write, expression, shape, inputs)
+    with full_precision(S):
+        return differentiable.result(write, expression, shape, inputs)
 
 
-def _check(method: str, block_size: int | None) -> None:
+def _check(method: str, trace_outputs: object, block_size: int | None) -> None:
     if method not in get_args(Method):
         raise ValueError(f"method is one of {', '.join(get_args(Method))}, got {method!r}")
+    if not isinstance(trace_outputs, bool):
+        raise TypeError(f"trace_outputs is True or False, got {trace_outputs!r}")
     check_block_size(block_size)
 
 

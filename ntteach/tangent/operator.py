@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ntteach.learner import Mask, Params, Problem, forward, take
 from ntteach.tangent import spectrum
-from ntteach.tangent.arguments import Pair, check_block_size, pair
+from ntteach.tangent.arguments import Pair, check_block_size, full_precision, pair
 from ntteach.tangent.closed_form import block_size_for
 from ntteach.tangent.features import Group, features, formed
 from ntteach.tangent.products import Direction, pull_back, push_forward
@@ -51,7 +51,7 @@ def antk_operator(
         context: as for `attention`, of S.
         context_other: of S_other; given if and only if `context` is.
         mask: as for `attention`, of S. "causal" holds for both sides.
-        mask_other: of S_other; none if None.
+        mask_other: of S_other; none if None, but for "causal".
         heads: divides d_k and v.
         block_size: sequences that are worked on at a time; chosen for the cache if None.
 
@@ -70,7 +70,7 @@ def antk_operator(
 
 
 class TangentOperator:
-    """What `antk_operator` returns.
+    """What `antk_operator` returns; it keeps the tensors that it was given, not copies.
 
     Attributes:
         shape: `(N L v, N' L' v)`.
@@ -103,8 +103,9 @@ class TangentOperator:
         """
         self._check(x)
         columns = x.unsqueeze(1) if x.ndim == 1 else x
-        direction = self._pulled_back(columns.mT)
-        y = torch.cat([part.flatten(1) for part in self._pushed_forward(direction)], 1).mT
+        with full_precision(x):
+            direction = self._pulled_back(columns.mT)
+            y = torch.cat([part.flatten(1) for part in self._pushed_forward(direction)], 1).mT
         return y.squeeze(1) if x.ndim == 1 else y
 
     def diagonal(self) -> Tensor:
@@ -117,12 +118,13 @@ class TangentOperator:
         if p.S.shape[:2] != q.S.shape[:2]:
             raise ValueError(f"a diagonal belongs to a square kernel, got shape {self.shape}")
         size = self._block_size or block_size_for(p, trace_outputs=False)
-        return torch.cat(
-            [
-                _diagonal(take(p, start, start + size), take(q, start, start + size))
-                for start in range(0, max(p.S.shape[0], 1), size)
-            ]
-        )
+        with full_precision(p.S):
+            return torch.cat(
+                [
+                    _diagonal(take(p, start, start + size), take(q, start, start + size))
+                    for start in range(0, max(p.S.shape[0], 1), size)
+                ]
+            )
 
     def trace(self) -> float:
         """The sum of the diagonal, which is the sum of the eigenvalues; exact to rounding."""
@@ -135,6 +137,7 @@ class TangentOperator:
         See `spectrum.trace`. `trace` is exact and here as fast; the estimate is for comparison,
         and for kernels that are only a part of a sum.
         """
+        self._check_symmetric()
         return spectrum.trace(self, samples, seed=seed)
 
     def estimate_rank(
@@ -143,6 +146,7 @@ class TangentOperator:
         """How many eigenvalues exceed `tolerance` times the largest, by stochastic Lanczos
         quadrature; see `spectrum.rank`.
         """
+        self._check_symmetric()
         return spectrum.rank(self, samples, steps=steps, tolerance=tolerance, seed=seed)
 
     def as_linear_operator(self) -> LinearOperator:
@@ -153,13 +157,15 @@ class TangentOperator:
         """
         from scipy.sparse.linalg import LinearOperator
 
-        kinds = {torch.float32: np.float32, torch.float64: np.float64, torch.float16: np.float16}
+        kinds = {torch.float32: np.float32, torch.float64: np.float64}
         if self.dtype not in kinds:
             raise TypeError(f"SciPy works in float32 or float64, the sequences are {self.dtype}")
         kind = kinds[self.dtype]
 
         def times(operator: TangentOperator):
             def product(x: np.ndarray) -> np.ndarray:
+                if np.iscomplexobj(x):
+                    raise TypeError("the kernel is real, and takes real vectors; got complex ones")
                 # SciPy hands over vectors (n,) and (n, 1), in its own dtype at times
                 given = torch.from_numpy(np.ascontiguousarray(x, dtype=kind)).to(self.device)
                 with torch.no_grad():
@@ -171,6 +177,10 @@ class TangentOperator:
         # the stubs know LinearOperator's own arguments only, not those of what it makes here
         make: Any = LinearOperator
         return make(self.shape, matvec=forth, rmatvec=back, matmat=forth, rmatmat=back, dtype=kind)
+
+    def _check_symmetric(self) -> None:
+        if not self._both.symmetric:
+            raise ValueError("estimates are for the kernel of a batch with itself, S_other=None")
 
     def _check(self, x: Tensor) -> None:
         if not isinstance(x, Tensor):

@@ -124,5 +124,7 @@ def _mean(values: Tensor) -> Estimate:
 def _check(operator: Operator, samples: int) -> None:
     if operator.shape[0] != operator.shape[1]:
         raise ValueError(f"an operator on one space is square, got shape {operator.shape}")
+    if operator.shape[0] == 0:
+        raise ValueError("an operator on no vectors has neither trace nor rank to estimate")
     if samples < 2:
         raise ValueError(f"an error takes two samples or more, got {samples}")
