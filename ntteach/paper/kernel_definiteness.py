@@ -31,10 +31,11 @@ CLAIMS = (
         number="Section 4.2",
         kind="sentence",
         locus=_AFTER_15,
-        statement="The attention neural tangent kernel is positive definite.",
+        statement="The attention neural tangent kernel is positive definite; first reading: "
+        "strictly.",
         encoded="For all weights, none zero, and sequences of two tokens or more, all tokens "
         "different and every output with a gradient: the kernel matrix of all outputs has no null "
-        "direction. This is read strictly; the other reading is the first repair.",
+        "direction. The second reading, that no direction is negative, is `kernel-semidefinite`.",
         checks=refuted(
             "kernel is definite", "sequences", "kernel is semi-definite", "rank is bounded"
         ),
@@ -48,9 +49,11 @@ CLAIMS = (
         number="Section 4.2",
         kind="repair",
         locus=_AFTER_15,
-        statement="The attention neural tangent kernel is positive semi-definite.",
-        encoded="For any weights of any outputs on any number of sequences: x^T K x is the square "
-        "of the norm of the weighed sum of gradients.",
+        statement="The attention neural tangent kernel is positive semi-definite; second reading "
+        "of positive definite.",
+        encoded='What "positive definite" usually means for kernels: Gram matrices without '
+        "negative directions. For any weights of any outputs on any number of sequences: x^T K x "
+        "is the square of the norm of the weighed sum of gradients.",
         checks=(
             proved("kernel_equivariance", "semi-definite"),
             searched(
@@ -71,19 +74,20 @@ CLAIMS = (
         number="Section 4.2",
         kind="repair",
         locus=_AFTER_15,
-        statement="The kernel's rank is bounded, however many the sequences: by d v and, for each "
-        "head, by 2 d d_h - d_h^2 if d_h <= d, or d^2 if not.",
-        encoded="For every learner without W_O: rank K <= d v + sum over heads of d r_K + d r_Q - "
-        "r_Q r_K, with the ranks of the head's W_Q and W_K, which for weights of full rank is what "
-        "is said above. More outputs than that have a singular kernel. Symbolically, for one head "
-        "with any mask, that the output sees a direction D_Q, D_K by D_Q W_K^T + W_Q D_K^T only; "
-        "counting their dimensions is in the derivation's text, and the search counts again.",
+        statement="For one head, the kernel's rank is bounded, however many the sequences: by d v "
+        "+ 2 d d_k - d_k^2 if d_k <= d, or d v + d^2 if not.",
+        encoded="rank K <= d v + d r_K + d r_Q - r_Q r_K, with the ranks of W_Q and W_K, which for "
+        "weights of full rank is what is said above. More outputs than that have a singular "
+        "kernel. An identity for all sizes and any mask: the output sees a direction D_Q, D_K by "
+        "D_Q W_K^T + W_Q D_K^T only. How many dimensions such matrices have is an argument in the "
+        "derivation's text, not an identity; the search compares ranks with it on small cases. "
+        "Several heads, whose bounds add up, are sampled in `kernel-rank-attained`.",
         checks=(
             proved("gauge", "any direction", "along the gauge"),
             searched("rank is bounded", "sequences", "rank is below its bound"),
         ),
         expected=record("verified"),
-        found="Holds: of the d_h^2 changes of basis of a head's queries and keys, none is seen.",
+        found="Holds: no output sees a change of basis of the queries and keys.",
         requires=("self-attention",),
         repairs="kernel-positive-definite",
         derivation="derivations/gauge.py",
@@ -95,7 +99,8 @@ CLAIMS = (
         locus=_AFTER_15,
         statement="For almost all weights and enough sequences of two tokens or more, the "
         "kernel's rank is that bound.",
-        encoded="For the shapes of the scope. A context of width d' takes d's place for keys and "
+        encoded="For the shapes of the scope; for several heads d v and the rest of the bound, "
+        "with d_h for d_k, once for each. A context of width d' takes d's place for keys and "
         "values: d r_K + d' r_Q - r_Q r_K. With W_O, the product of a head's W_V and W_O is seen "
         "and not the two: d' r_O + o r_V - r_O r_V for each head in place of d' v_h. Numerically, "
         "the rank is where the spectrum falls most.",

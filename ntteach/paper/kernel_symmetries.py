@@ -47,7 +47,8 @@ CLAIMS = (
             ),
         ),
         expected=record("verified"),
-        found="Holds: d_h^2 dimensions of each head's weights are seen by no output.",
+        found="Holds: of the 2 d d_h dimensions of a head's W_Q and W_K, with full ranks, no "
+        "output sees d_h^2 if d_h <= d, and 2 d d_h - d^2 if not.",
         requires=("self-attention",),
         repairs="kernel-of-the-function",
         derivation="derivations/gauge.py",

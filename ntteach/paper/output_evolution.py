@@ -217,11 +217,14 @@ CLAIMS = (
         locus=_REMAINDER,
         statement="With nonlinear activation functions, the remainder is not zero; second reading: "
         "it is they that make the remainder of a finite step.",
-        encoded="Without an activation function a finite step leaves no remainder. Attention "
-        "without its softmax, Q K^T V, has none.",
+        encoded='The sentence\'s "because", read as an inverse: if the remainder is due to '
+        "activation functions, then without one a finite step leaves none. Attention without its "
+        "softmax, Q K^T V, has none. The sentence itself says that with one something is left: for "
+        "finite steps that is `remainder-second-order`, which this does not refute.",
         checks=(check("the stored counterexample, replayed", "exact", "sentences:stored"),),
         expected=record("refuted"),
-        found="Products of weights are nonlinear in the weights without any activation.",
+        found="Products of weights are nonlinear in the weights without any activation. With the "
+        "softmax a finite step leaves a remainder too, as the sentence says.",
         counterexample=Counterexample(
             _LAWS + "replay_no_remainder_without_activation",
             {
@@ -242,7 +245,7 @@ CLAIMS = (
         statement="What leaves a remainder is nonlinearity in the parameters that move: where W_V "
         "alone moves there is none, for a step of any size, although the softmax is there.",
         encoded="f(W_V + h D) = f(W_V) + h < d f / d W_V, D >, for every h and D and all sizes; "
-        "where W_Q or W_K moves, something is left.",
+        "where W_Q or W_K moves, something can be left (not with one element, whose weight is 1).",
         checks=(
             proved("tangent_expansion", "(13) no remainder", block="step W_V"),
             check("steps of W_V alone", "sample", "evolution:only_values_move"),

@@ -214,10 +214,14 @@ CLAIMS = (
         "parameters and not on the input sequences; first reading: its value is the same for all "
         "sequences.",
         encoded="For all parameters and any two sequences of one length, every block of the "
-        "gradient is the same.",
+        "gradient is the same. The text's next sentence lets the derivative at a sequence depend "
+        "on that sequence, which excludes this reading; it is kept since the words alone allow it, "
+        "and so that what does depend on the sequence is shown.",
         checks=(check("the stored counterexample, replayed", "exact", "sentences:stored"),),
         expected=record("refuted"),
-        found="Already the value block is the mean element, which is that of the sequence.",
+        found="Already the value block is the mean element, which is that of the sequence. The "
+        "text's next sentence says so as well; what it means is the second reading, "
+        "`gradient-map`, which holds.",
         counterexample=Counterexample(
             "ntteach.paper.evidence.evolution_laws:replay_gradient_is_input_free",
             {"S": [[0], [1]], "other": [[1], [2]], **_ONES},
@@ -232,7 +236,7 @@ CLAIMS = (
         "by structure and parameters: no other sequence and no target enters it.",
         encoded="Eqs. 10-12 hold the weights and the sequence that is put in, for all sizes; the "
         "kernel of two sequences in a batch is that of the two alone. This is the second reading "
-        "of the sentence.",
+        "of the sentence, and the one that the text's next sentence agrees with.",
         checks=(
             *(
                 check(
