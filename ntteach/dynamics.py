@@ -87,8 +87,9 @@ class KernelTrace:
             ValueError: nothing recorded, an unknown step, or K_s = 0.
         """
         start = kernel_matrix(self.at(self._first() if since is None else since)).double()
-        size = _norm(start, "the kernel that drift is measured from")
-        return self._each(lambda K: ((K - start).norm() / size).item())
+        unit = _unit(start)
+        size = _norm(start / unit, "the kernel that drift is measured from")
+        return self._each(lambda K: ((K / unit - start / unit).norm() / size).item())
 
     def speed(self) -> Tensor:
         """`||K_t' - K_t||_F / (||K_t||_F (t' - t))` between recorded steps t and t', `(T - 1,)`.
@@ -100,8 +101,9 @@ class KernelTrace:
         found = []
         for step, after in zip(self.steps[:-1], self.steps[1:], strict=True):
             K, later = (kernel_matrix(self.at(t)).double() for t in (step, after))
-            size = _norm(K, f"the kernel at step {step}") * (after - step)
-            found.append(((later - K).norm() / size).item())
+            unit = _unit(K)
+            size = _norm(K / unit, f"the kernel at step {step}") * (after - step)
+            found.append(((later / unit - K / unit).norm() / size).item())
         return torch.tensor(found, dtype=torch.float64)
 
     def alignment(self, target: Tensor, *, centred: bool = False) -> Tensor:
@@ -126,6 +128,7 @@ class KernelTrace:
         """
 
         def rank(K: Tensor) -> float:
+            K = K / _unit(K)
             _norm(K, "a kernel whose rank is asked for")
             p = _spectrum(K).clamp(min=0)  # below zero by rounding only
             return torch.special.entr(p / p.sum()).sum().exp().item()
@@ -148,10 +151,13 @@ def kernel_matrix(K: Tensor) -> Tensor:
 
     Raises:
         ValueError: an odd number of axes, or none.
+        TypeError: no tensor.
 
     >>> kernel_matrix(torch.zeros(2, 3, 4, 5)).shape
     torch.Size([6, 20])
     """
+    if not isinstance(K, Tensor):
+        raise TypeError(f"a kernel is a tensor, got {type(K).__name__}")
     if K.ndim == 0 or K.ndim % 2:
         raise ValueError(
             f"a kernel has as many axes for its columns as for its rows, got {tuple(K.shape)}"
@@ -172,16 +178,19 @@ def kernel_alignment(K: Tensor, other: Tensor, *, centred: bool = False) -> floa
 
     Raises:
         ValueError: matrices of different shape, a zero kernel, or one that is not finite.
-        TypeError: no tensors.
+        TypeError: no tensors, or `centred` that is no bool.
 
     >>> round(kernel_alignment(torch.eye(2), torch.ones(2, 2)), 6)  # 2 / (sqrt(2) * 2)
     0.707107
     """
+    _require_bool("centred", centred)
     a, b = (
         kernel_matrix(_checked(x, "a kernel")).detach().to("cpu", torch.float64) for x in (K, other)
     )
     if a.shape != b.shape:
         raise ValueError(f"kernels have one shape, got {tuple(K.shape)} and {tuple(other.shape)}")
+    # squares of entries may overflow, or vanish
+    a, b = (x / _unit(x) for x in (a, b))
     what = "a kernel whose alignment is asked for"
     sizes = [_norm(x, what) for x in (a, b)]
     if centred:
@@ -192,7 +201,6 @@ def kernel_alignment(K: Tensor, other: Tensor, *, centred: bool = False) -> floa
                 raise ValueError("a kernel whose alignment is asked for is zero once centred")
         a, b = centres
         sizes = [x.norm().item() for x in centres]
-    # normalised first: a product of norms may overflow
     return ((a / sizes[0]) * (b / sizes[1])).sum().clamp(-1, 1).item()
 
 
@@ -208,10 +216,14 @@ def target_kernel(y: Tensor, *, trace_outputs: bool = False) -> Tensor:
 
     Raises:
         ValueError: a number, or only one axis where the last is summed over.
+        TypeError: no tensor, or `trace_outputs` that is no bool.
 
     >>> target_kernel(torch.tensor([1.0, -2.0])).tolist()
     [[1.0, -2.0], [-2.0, 4.0]]
     """
+    _require_bool("trace_outputs", trace_outputs)
+    if not isinstance(y, Tensor):
+        raise TypeError(f"targets are a tensor, got {type(y).__name__}")
     if y.ndim < 1 + trace_outputs:
         raise ValueError(
             f"targets have an axis of samples{' and one of outputs' if trace_outputs else ''}, "
@@ -276,15 +288,28 @@ def _norm(K: Tensor, what: str) -> float:
     return size
 
 
+def _unit(K: Tensor) -> float:
+    """The power of two below the largest entry, by which division is exact; 1 for no entry."""
+    largest = K.abs().max().item() if K.numel() else 0.0
+    return math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 1.0
+
+
+def _require_bool(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is True or False, got {value!r}")
+
+
 def _centred(K: Tensor) -> Tensor:
     return K - K.mean(0) - K.mean(1, keepdim=True) + K.mean()
 
 
 def _spectrum(K: Tensor) -> Tensor:
     """Eigenvalues in ascending order."""
-    if K.shape[0] != K.shape[1] or (K - K.mT).norm() > 1e-3 * K.norm():
+    unit = _unit(K)
+    X = K / unit
+    if X.shape[0] != X.shape[1] or (X - X.mT).norm() > 1e-3 * X.norm():
         raise ValueError(
             f"eigenvalues are those of a kernel of inputs with themselves, got a matrix of shape "
             f"{tuple(K.shape)} that is not symmetric"
         )
-    return torch.linalg.eigvalsh((K + K.mT) / 2)
+    return torch.linalg.eigvalsh((X + X.mT) / 2) * unit

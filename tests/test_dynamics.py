@@ -206,6 +206,20 @@ def test_alignment_is_a_cosine(seed, n, m, centred, scale):
     assert kernel_alignment(K, K, centred=centred) == pytest.approx(1, abs=1e-14)
 
 
+@pytest.mark.parametrize("size", [1e307, 1e160, 1.0, 1e-170, 5e-324])
+def test_neither_large_nor_small_entries_change_what_is_measured(size):
+    one, all_ones = (size * x for x in (torch.eye(2).double(), torch.ones(2, 2).double()))
+    assert kernel_alignment(one, all_ones) == pytest.approx(0.5**0.5, abs=1e-15)
+    assert kernel_alignment(one, one, centred=True) == pytest.approx(1, abs=1e-15)
+    trace = trace_of(one, all_ones)
+    assert trace.drift().tolist() == pytest.approx([0, 1], abs=1e-15)
+    assert trace.speed().tolist() == pytest.approx([1], abs=1e-15)
+    assert trace.effective_rank().tolist() == pytest.approx([2, 1], abs=1e-12)
+    assert trace.top_eigenvalue().tolist() == pytest.approx([size, 2 * size], abs=0)
+    with pytest.raises(ValueError, match="not symmetric"):
+        trace_of(all_ones.triu()).top_eigenvalue()
+
+
 @given(SEEDS, st.integers(2, 6), st.integers(1, 8))
 def test_centring_is_that_of_features(seed, n, rank):
     J, J_other = gaussian(n, rank, seed=seed), gaussian(n, rank, seed=seed + 1)
@@ -326,6 +340,10 @@ def test_low_precision_kernels_are_measured_in_float64():
         (lambda: trace_of(torch.zeros(2, 2)).effective_rank(), "is zero"),
         (lambda: target_kernel(torch.tensor(1.0)), "an axis of samples"),
         (lambda: target_kernel(torch.ones(2), trace_outputs=True), "and one of outputs"),
+        (lambda: target_kernel([1.0]), "targets are a tensor, got list"),  # pyright: ignore
+        (lambda: target_kernel(Y, trace_outputs="no"), "is True or False, got 'no'"),  # pyright: ignore
+        (lambda: kernel_matrix([[1]]), "a kernel is a tensor, got list"),  # pyright: ignore
+        (lambda: kernel_alignment(S, S, centred="no"), "centred is True or"),  # pyright: ignore
         (lambda: kernel_cosines([]), "no run"),
         (lambda: kernel_cosines([trace_of()]), "no kernel was recorded"),
         (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -470,6 +472,31 @@ def test_it_works_where_gradients_are_off():
         assert torch.equal(kernel(case), expected)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_autocast_changes_nothing(method):
+    module, x = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), torch.randn(5, 3)
+    expected = empirical_ntk(module, x, method=method)
+    estimate = sketched_ntk(module, x, projections=2, seed=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(empirical_ntk(module, x, method=method), expected)
+        found = sketched_ntk(module, x, projections=2, seed=0)
+        assert torch.is_autocast_enabled("cpu")
+    assert torch.equal(found.kernel, estimate.kernel)
+
+
+@pytest.mark.parametrize(
+    "call", ["sketched_ntk(m, x, projections=2)", 'empirical_ntk(m, x, method="products")']
+)
+def test_a_first_call_does_not_warn_of_torchs_own_scripts(call):
+    program = (
+        "import torch; from ntteach.empirical import empirical_ntk, sketched_ntk\n"
+        f"m, x = torch.nn.Linear(2, 1), torch.ones(3, 2); {call}\n"
+    )
+    arguments = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_low_precision_is_summed_in_float32():
     case = make("mlp", torch.float32)
     case.module.bfloat16()
@@ -536,7 +563,6 @@ def test_out_is_written_to_and_returned(method):
     ("out", "message"),
     [
         (torch.zeros(5, 2, 5), r"out has shape \(5, 2, 5, 2\), got \(5, 2, 5\)"),
-        (torch.zeros(5, 2, 5, 2), "out is torch.float64, got torch.float32"),
         (torch.zeros(5, 2, 2, 5, dtype=torch.float64).mT, "contiguous"),
         (torch.zeros(5, 2, 5, 2, dtype=torch.float64, device="meta"), "out is on cpu, got meta"),
         ([0.0], "out is a tensor, got list"),
@@ -545,6 +571,40 @@ def test_out_is_written_to_and_returned(method):
 def test_an_out_that_does_not_fit_is_refused(out, message):
     with pytest.raises((ValueError, TypeError), match=message):
         kernel(make("mlp"), out=out)
+
+
+def test_an_out_of_another_dtype_is_of_the_wrong_type():
+    with pytest.raises(TypeError, match=r"out is torch\.float64, got torch\.float32"):
+        kernel(make("mlp"), out=torch.zeros(5, 2, 5, 2))
+
+
+def test_an_out_in_memory_that_is_read_or_kept_is_refused():
+    pool = torch.arange(1.0, 65)
+    line = nn.Linear(4, 1)
+    line.weight = nn.Parameter(pool[:4].view(1, 4))
+    line.register_buffer("scale", pool[4:8])
+    x, other = pool[8:24].view(4, 4), pool[40:56].view(4, 4)
+    before = pool.clone()
+    for start in (0, 3, 4, 7, 8, 23, 25, 40, 48):  # the last entry of what precedes, too
+        out = pool[start : start + 16].view(4, 4)
+        with pytest.raises(ValueError, match="shares memory"):
+            empirical_ntk(line, x, other, trace_outputs=True, out=out)
+        assert torch.equal(pool, before)
+    free = pool[24:40].view(4, 4)
+    found = empirical_ntk(line, x, other, trace_outputs=True, out=free)
+    assert torch.equal(found, x @ other.mT + 1)
+    assert torch.equal(pool[:24], before[:24])
+    assert torch.equal(pool[40:], before[40:])
+
+
+def test_groups_write_side_by_side_but_not_over_each_other():
+    line, x = nn.Linear(4, 1), torch.arange(16.0).view(4, 4)
+    groups, K = {"w": "weight", "b": "bias"}, torch.zeros(2, 4, 4)
+    with pytest.raises(ValueError, match="the out of another group"):
+        empirical_ntk(line, x, trace_outputs=True, groups=groups, out={"w": K[0], "b": K[0]})
+    empirical_ntk(line, x, trace_outputs=True, groups=groups, out={"w": K[0], "b": K[1]})
+    assert torch.equal(K[0], x @ x.mT)
+    assert torch.equal(K[1], torch.ones(4, 4))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -681,6 +741,7 @@ def test_inputs_that_are_no_samples_are_refused(inputs, message):
         ({"groups": {"a": "0"}, "parameters": "2"}, r"groups\['a'\]: '0' fits no"),
         ({"groups": {"a": "0"}, "out": torch.zeros(2, 2, 2, 2)}, "out is a mapping with the keys"),
         ({"output": lambda y: y[:, 0], "trace_outputs": True}, "which is a number"),
+        ({"trace_outputs": "no"}, "trace_outputs is True or False, got 'no'"),
         ({"inputs_other": torch.ones(2, 4)}, "Sequential raised"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ def destinations(
     shape: tuple[int, ...],
     dtype: torch.dtype,
     device: torch.device,
+    read: Iterable[Tensor] = (),
 ) -> dict[str, Tensor]:
     """Zeros for each group's kernel, new or in what was given.
 
@@ -26,10 +28,12 @@ def destinations(
         shape: of each kernel.
         dtype: of each kernel.
         device: of each kernel.
+        read: what is read while kernels are written, or outlives them: inputs, parameters, buffers.
 
     Raises:
-        ValueError: the wrong groups, shape, dtype or device, or a tensor that is not contiguous.
-        TypeError: no tensor.
+        ValueError: the wrong groups, shape or device, a tensor that is not contiguous or shares
+            memory with another or with what is read.
+        TypeError: no tensor, or the wrong dtype.
 
     >>> destinations(None, ["a"], True, (1, 1), torch.float32, torch.device("cpu"))
     {'a': tensor([[0.]])}
@@ -51,23 +55,48 @@ def destinations(
         if tuple(K.shape) != shape:
             raise ValueError(f"{what} has shape {shape}, got {tuple(K.shape)}")
         if K.dtype != dtype:
-            raise ValueError(f"{what} is {dtype}, got {K.dtype}")
+            raise TypeError(f"{what} is {dtype}, got {K.dtype}")
         if K.device != device:
             raise ValueError(f"{what} is on {device}, got {K.device}")
         if not K.is_contiguous() or K.requires_grad:
             raise ValueError(f"{what} is contiguous and requires no gradient")
         found[name] = K
-    for K in found.values():
+    written = list(found.values())
+    pairs = [*combinations(written, 2), *((K, x) for x in read for K in written)]
+    if any(_overlap(K, x) for K, x in pairs):
+        raise ValueError(
+            "out shares memory with an input, a parameter, a buffer or the out of another group, "
+            "which would be overwritten"
+        )
+    for K in written:
         K.zero_()
     return found
 
 
 @contextmanager
 def nan_on_failure(results: Mapping[str, Tensor]) -> Iterator[None]:
-    """Leave nothing half-written that could pass for a kernel."""
+    """Leave nothing half-written that could pass for a kernel, where an exception is raised.
+
+    A process that is killed marks nothing: what it leaves is finite, partly zeros and partial sums.
+    """
     try:
         yield
     except BaseException:
         for K in results.values():
             K.fill_(torch.nan)
         raise
+
+
+def _overlap(one: Tensor, other: Tensor) -> bool:
+    """Whether the spans of two tensors meet; two slices of one tensor may lie side by side."""
+    if one.device != other.device or other.layout is not torch.strided:
+        return False
+    (start, end), (start_other, end_other) = _span(one), _span(other)
+    return start < end_other and start_other < end
+
+
+def _span(x: Tensor) -> tuple[int, int]:
+    if x.numel() == 0 or x.is_meta:
+        return 0, 0
+    last = sum((n - 1) * stride for n, stride in zip(x.shape, x.stride(), strict=True))
+    return x.data_ptr(), x.data_ptr() + (last + 1) * x.element_size()

@@ -63,7 +63,7 @@ def empirical_ntk(
     with a batch axis of 1, and buffers are held fixed; a module whose output for a sample depends
     on the batch or on chance is refused. Jacobians exist for one chunk of samples (or of the
     outputs of one) against another at a time, so that memory beyond the result does not grow with
-    their number. The result carries no gradient.
+    their number. The result carries no gradient. Autocast is switched off.
 
     Args:
         module: in eval mode, where it has dropout or BatchNorm.
@@ -85,8 +85,9 @@ def empirical_ntk(
         block_size: samples in a chunk, with all their outputs. If None as many as memory allows,
             by the number of parameters and what a backward pass keeps. 1 avoids vmap over
             samples, under which modules with data-dependent branches cannot be called.
-        out: written to and returned, contiguous, of the result's shape, dtype and device; a
-            mapping by group where there are groups. Filled with NaN if anything fails midway.
+        out: written to and returned, contiguous, of the result's shape, dtype and device, in
+            memory of its own; a mapping by group where there are groups. Filled with NaN if an
+            exception is raised midway; a killed process leaves zeros and partial sums unmarked.
 
     Returns:
         `(N, *output, N', *output')`, without the last axis of both outputs if `trace_outputs`; by
@@ -95,8 +96,9 @@ def empirical_ntk(
     Raises:
         ValueError: nothing to differentiate by, patterns that fit nothing or overlap, a module
             that depends on the batch, draws random numbers, raises or returns no tensor, `out` of
-            another shape, dtype or device.
-        TypeError: arguments of the wrong kind.
+            another shape or device, or in the memory of inputs, parameters, buffers or another
+            group's.
+        TypeError: arguments of the wrong kind, `out` of another dtype.
 
     >>> line = torch.nn.Linear(2, 1)  # f = w . x + b, so that K = x . x' + 1
     >>> x = torch.tensor([[1.0, 2.0], [0.0, 3.0]])
@@ -114,7 +116,9 @@ def empirical_ntk(
             module, inputs, inputs_other, parameters, groups, output, trace_outputs, block_size
         )
         f, grouped = p.left.target, groups is not None
-        results = destinations(out, p.selection.groups, grouped, p.shape, f.dtype, f.device)
+        tensors = (*f.samples.tensors, *p.other.target.samples.tensors)
+        read = (*tensors, *module.parameters(), *module.buffers())
+        results = destinations(out, p.selection.groups, grouped, p.shape, f.dtype, f.device, read)
         with nan_on_failure(results):
             if method == "jacobian":
                 pieces = by_jacobians(p.left, p.right, p.selection)

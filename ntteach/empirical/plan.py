@@ -41,6 +41,8 @@ def prepare(
     block_size: int | None,
 ) -> Prepared:
     """Check the arguments of `empirical_ntk`, try the module on a sample and plan the chunks."""
+    if not isinstance(trace_outputs, bool):
+        raise TypeError(f"trace_outputs is True or False, got {trace_outputs!r}")
     selection = select(module, parameters, groups)
 
     def side(given: Inputs, name: str) -> tuple[Side, tuple[int, ...]]:

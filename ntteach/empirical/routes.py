@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
+import torch
 from torch import Tensor
 from torch.func import jacrev, jvp, vmap
 
@@ -113,6 +116,7 @@ def derivatives(
     Returns:
         `(k, samples, lead, width)`.
     """
+    _load_forward_rules()
     f, rows = side.target, side.rows
     tensors = f.samples.part(samples)
     at = {name: selection.parameters[name] for name in directions}
@@ -132,6 +136,15 @@ def derivatives(
     at_once = max(1, NUMBERS // max(1, n * f.kept))
     moved = vmap(along, randomness="error", chunk_size=at_once)(dict(directions))
     return moved.detach().reshape(-1, n, rows.lead, rows.width)
+
+
+@cache
+def _load_forward_rules() -> None:
+    """Let torch script its rules for forward mode, of which its own deprecation warns, here."""
+    with warnings.catch_warnings():
+        script = r".torch\.jit\.script. is (deprecated|not supported)"
+        warnings.filterwarnings("ignore", script, DeprecationWarning)
+        jvp(torch.neg, (torch.zeros(()),), (torch.zeros(()),))
 
 
 def _contracted(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,12 +97,17 @@ class _Unsuitable(TypeError, ValueError):
 def differentiable(module: torch.nn.Module) -> Iterator[None]:
     """Let torch use code that has all derivatives, and say what to do where it has none.
 
-    Fused attention has no derivative in forward mode and no rule for vmap.
+    Fused attention has no derivative in forward mode and no rule for vmap; autocast, which is
+    meant for losses, would round some operations, and not under every transform.
     """
+    devices = {"cpu", *(x.device.type for x in (*module.parameters(), *module.buffers()))}
     kind, fast = type(module).__name__, torch.backends.mha.get_fastpath_enabled()
     try:
         torch.backends.mha.set_fastpath_enabled(False)
-        with sdpa_kernel(SDPBackend.MATH):
+        with ExitStack() as stack:
+            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+            for device in filter(torch.amp.is_autocast_available, devices):
+                stack.enter_context(torch.autocast(device, enabled=False))
             yield
     except torch.OutOfMemoryError:
         raise
