@@ -78,9 +78,9 @@ def _shape(case: dict[str, Any]) -> str:
 
 def _main_table(results: dict[str, Any]) -> str:
     lines = [
-        "| N, L, d, v | `antk` | into `out` | best peer | ratio (range) | memory beyond the kernel "
-        "| kernel | over the floor |",
-        "|---|---|---|---|---|---|---|---|",
+        "| N, L, d, v | `antk` | into `out` | best peer | ratio (range, runs) "
+        "| memory beyond the kernel | kernel | over the floor | of matrix rate, of bandwidth |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in _in_group(results, "sizes", "layers"):
         ours, into = row["ours"]["antk"], row["ours"]["antk, into out"]
@@ -89,11 +89,13 @@ def _main_table(results: dict[str, Any]) -> str:
         lines.append(
             f"| {_shape(row['case'])} | {_time(ours)} | {_time(into)} "
             f"| {row['best_peer']} {_time(peer)} "
-            f"| {ratio['median']:.1f} ({ratio['low']:.1f} to {ratio['high']:.1f}) "
+            f"| {ratio['median']:.1f} ({ratio['low']:.1f} to {ratio['high']:.1f}, {ratio['runs']}) "
             f"| {ours['extra_mb']:.0f} against {peer['extra_mb']:.0f} MB "
             f"| {row['kernel_mb']:.1f} MB "
             f"| {floor['antk: over the larger']:.1f}; "
-            f"into `out` {floor['antk, into out: over the larger']:.1f} |"
+            f"into `out` {floor['antk, into out: over the larger']:.1f} "
+            f"| {floor['antk: fraction of matrix rate']:.0%}, "
+            f"{floor['antk: fraction of bandwidth']:.0%} |"
         )
     return "\n".join(lines)
 
@@ -144,7 +146,8 @@ def _widths(results: dict[str, Any]) -> str:
 def _floor() -> str:
     return (
         "The floor is the larger of two times: of half the Gram products by `torch.mm` at those "
-        "shapes, and of filling the kernel."
+        "shapes, and of filling the kernel; the last column is what the kernel's own time leaves "
+        "of those two rates."
     )
 
 
@@ -177,7 +180,8 @@ def _conditions(results: dict[str, Any]) -> str:
         peer = f"{peer['neural_tangents']} on jax {peer['jax']}"
     place = machine["gpu"] if "gpu" in machine else machine["processor"]
     return (
-        f"{machine['dtype']}, {machine['clock']}, one thread, medians of runs in turn; "
+        f"{machine['dtype']}, {machine['clock']}, one thread, medians of runs in turn, few of "
+        "a slow peer; "
         f"{place}, {machine['architecture']}, Python {machine['python']}, "
         f"torch {machine['torch']}; `neural_tangents`: {peer}. Peers are compared with `antk` "
         "before they are timed; compilation is not timed."
