@@ -71,6 +71,7 @@ OMEGA = "importance-per-feature-and-output"  # Eq. 11 and its covariance form, f
 RECURRENT = "recurrent-gradient-order"
 MEAN = "unequal-length-mean"
 ANTK = "antk-closed-form"
+CROSS = "antk-cross"
 HEADS = "antk-multi-head"
 MIXED = "antk-mixed-heads"
 TRANSPOSED = "antk-vector-valued"
@@ -243,7 +244,7 @@ EDITS = {
         ANTK,
     ),
     "antk: the other half not written": tangent(
-        "closed_form", "tokens[there, c, here, c] if q is p else None", "None", ANTK
+        "closed_form", "tokens[there, :, here] if q is p else None", "None", ANTK
     ),
     "antk: something between heads": tangent(
         "closed_form",
@@ -273,6 +274,22 @@ EDITS = {
         "block.diagonal(dim1=2, dim2=5).mean(-1)",
         ANTK,
     ),
+    # --- the kernel as an expression, and its derivatives
+    "antk: size of W_O in the trace, as an expression": tangent(
+        "features", "each = p.W_O.reshape(", "each = 2 * p.W_O.reshape(", MIXED
+    ),
+    "antk: sum over outputs doubled, as an expression": tangent(
+        "kernel",
+        "K = K.diagonal(dim1=2, dim2=5).sum(-1)",
+        "K = 2 * K.diagonal(dim1=2, dim2=5).sum(-1)",
+        ANTK,
+    ),
+    "antk: derivatives doubled": tangent(
+        "differentiable",
+        "[inputs[i] for i in wanted], gradient, create",
+        "[inputs[i] for i in wanted], 2 * gradient, create",
+        ANTK,
+    ),
     # --- the operator
     "operator: scale": tangent("products", "D = p.scale * (", "D = 1.0 * (", ANTK),
     "operator: sign of the key block": tangent(
@@ -293,6 +310,16 @@ EDITS = {
     ),
     "operator: value block of the diagonal": tangent(
         "operator", "total + gram * same", "total + 2 * gram * same", ANTK
+    ),
+    "operator: diagonal of the rows with themselves": tangent(
+        "operator",
+        "columns = rows if q is p else features(q, trace_outputs=False)",
+        "columns = rows",
+        ANTK,
+        CROSS,
+    ),
+    "operator: trace doubled": tangent(
+        "operator", "return self.diagonal().sum(", "return 2 * self.diagonal().sum(", ANTK
     ),
     # --- the oracle
     "scale of the oracle": oracles("/ math.sqrt(q.shape[-1])", "", OMEGA),

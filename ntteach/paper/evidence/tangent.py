@@ -26,6 +26,7 @@ from ntteach.paper.evidence.pairs import (
 from ntteach.tangent import antk, arguments, closed_form, features, panels
 
 Kernel = Callable[[PairCase], Tensor]
+DERIVATIVES = "derivatives by the parameters"
 
 
 def closed(case: PairCase) -> Tensor:
@@ -87,8 +88,10 @@ def finite_difference(claim: Claim, setting: Setting, *, form: str) -> Evidence:
 def routes(claim: Claim, setting: Setting, *, form: str) -> Evidence:
     """Every way to the kernel: autograd routes, blocks and panels, summed over outputs.
 
-    A pass guarantees that each agrees with the oracle as the closed form does. Each mutant spoils
-    one of them. It cannot see their speed or memory.
+    And the kernel's own derivatives by the parameters. A pass guarantees that each way agrees with
+    the oracle as the closed form does, and that the derivatives of one weighted sum of all entries
+    agree to 1e-10 of the largest. Each mutant spoils one of them. It cannot see their speed or
+    memory.
     """
     cases = pair_cases(form, setting, random=setting.scaled(3, 12), edges=False)
     ways: dict[str, Kernel] = {
@@ -106,7 +109,12 @@ def routes(claim: Claim, setting: Setting, *, form: str) -> Evidence:
         ),
         "summed over outputs, by Jacobians": _asked(trace_outputs=True, method="jacobian"),
         "written into a tensor": _written,
-        "as an expression with derivatives": _with_derivatives,
+        "as an expression with derivatives": _as_expression(),
+        "summed over outputs, as an expression": _as_expression(trace_outputs=True),
+        "summed over outputs, by Jacobians, as an expression": _as_expression(
+            trace_outputs=True, method="jacobian"
+        ),
+        DERIVATIVES: _derivatives_of(antk, "call"),
     }
 
     if form == "projected":
@@ -123,10 +131,15 @@ def routes(claim: Claim, setting: Setting, *, form: str) -> Evidence:
     def reference(case: PairCase) -> tuple[Tensor, Tensor]:
         whole = oracle_kernel(case)
         traced = [x.diagonal(dim1=2, dim2=5).sum(-1).flatten() for x in whole]
-        K, bound = (
-            torch.cat([summed if "summed" in name else full.flatten() for name in ways])
-            for full, summed in zip(whole, traced, strict=True)
-        )
+        gradient = _derivatives_of(oracles.tangent_kernel, "arguments")(case)
+        gradients = gradient, torch.full_like(gradient, 1e-10 * gradient.abs().max().item())
+
+        def known(name: str, side: int) -> Tensor:
+            if name == DERIVATIVES:
+                return gradients[side]
+            return traced[side] if "summed" in name else whole[side].flatten()
+
+        K, bound = (torch.cat([known(name, side) for name in ways]) for side in range(2))
         return K, bound
 
     return agree(
@@ -169,12 +182,31 @@ def _written(case: PairCase) -> Tensor:
     return out
 
 
-def _with_derivatives(case: PairCase) -> Tensor:
-    # under `vmap` the kernel is one expression, which is another code path
-    def kernel(S: Tensor) -> Tensor:
-        return antk(case.rows.params, S, **case.call)
+def _as_expression(**how: Any) -> Kernel:
+    """As under a transform, where the kernel is one expression, which is another code path."""
 
-    return torch.func.vmap(kernel)(case.rows.S.unsqueeze(0)).squeeze(0)
+    def transformed(case: PairCase) -> Tensor:
+        def kernel(S: Tensor) -> Tensor:
+            return antk(case.rows.params, S, **case.call, **how)
+
+        return torch.func.vmap(kernel)(case.rows.S.unsqueeze(0)).squeeze(0)
+
+    return transformed
+
+
+def _derivatives_of(function: Callable[..., Tensor], given: str) -> Kernel:
+    """Derivatives by all parameters of the sum of all entries, each with a weight of its own."""
+
+    def derivatives(case: PairCase) -> Tensor:
+        params = {x: y.detach().clone().requires_grad_() for x, y in case.rows.params.items()}
+        K = function(params, case.rows.S, **getattr(case, given))
+        # the same numbers for the library and for the oracle, and not symmetric
+        g = torch.Generator().manual_seed(0)
+        weights = torch.randn(K.shape, generator=g, dtype=K.dtype).to(K.device)
+        found = torch.autograd.grad(K, list(params.values()), weights)
+        return torch.cat([x.flatten() for x in found])
+
+    return derivatives
 
 
 def mutants(value: Kernel, form: str) -> dict[str, Kernel]:
