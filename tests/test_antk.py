@@ -568,7 +568,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # numbers and rows of a panel, and sequences of a block
-PANELS = ((24, 6, None), (1, 1, 3), (150, 5, 2), (2**17, 7, 100), (2**17, 256, 1))
+PANELS = ((24, 6, None), (1, 12, None), (1, 1, 3), (150, 5, 2), (2**17, 7, 100), (2**17, 256, 1))
 
 
 def kernels_of_five(form: str) -> list[Kernel]:
