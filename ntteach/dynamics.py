@@ -149,6 +149,12 @@ class KernelTrace:
 def kernel_matrix(K: Tensor) -> Tensor:
     """A kernel of 2m axes as a matrix: `(N, L, v, N', L', v')` as `(N L v, N' L' v')`.
 
+    Args:
+        K: its first m axes are those of the rows.
+
+    Returns:
+        `(rows, columns)`, a view where K allows one.
+
     Raises:
         ValueError: an odd number of axes, or none.
         TypeError: no tensor.
@@ -175,6 +181,9 @@ def kernel_alignment(K: Tensor, other: Tensor, *, centred: bool = False) -> floa
         K: a kernel of 2m axes.
         other: another, whose matrix has the same shape.
         centred: of the kernels of centred features: without the means of rows and columns.
+
+    Returns:
+        The cosine, in float64.
 
     Raises:
         ValueError: matrices of different shape, a zero kernel, or one that is not finite.
@@ -240,6 +249,9 @@ def kernel_cosines(traces: Sequence[KernelTrace], *, centred: bool = False) -> T
     Args:
         traces: R runs of the same kernel, recorded at the same steps.
         centred: as for `kernel_alignment`.
+
+    Returns:
+        `(T, R, R)` in float64, for T steps.
 
     Raises:
         ValueError: no run, other steps in one than in another, or as `kernel_alignment`.

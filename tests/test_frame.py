@@ -222,7 +222,7 @@ def test_torch_comes_from_the_index_of_the_users_choice(machine, monkeypatch):
 
 def test_without_an_environment_what_is_missing_is_named(checkout):
     line = one_line(run_as(checkout, "pass", NTTEACH_SYSTEM="1"))
-    assert "lacks torch, numpy, sympy" in line
+    assert "lacks torch, numpy, scipy, sympy" in line
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")

@@ -55,6 +55,9 @@ def antk_operator(
         heads: divides d_k and v.
         block_size: sequences that are worked on at a time; chosen for the cache if None.
 
+    Returns:
+        A `TangentOperator` of shape `(N L v, N' L' v)`.
+
     Raises:
         ValueError: as `antk`.
         TypeError: as `antk`.
