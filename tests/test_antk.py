@@ -655,6 +655,26 @@ def test_routes_by_automatic_differentiation_go_block_by_block(method, trace_out
             assert relative_error(out, exact) <= AGREEMENT
 
 
+def test_kernel_of_a_batch_with_itself_takes_half_the_work(monkeypatch):
+    computed: list[int] = []
+    compute = panels._Panel.compute
+
+    def spy(self: Any, r0: int, r1: int, c0: int, c1: int) -> Tensor:
+        computed.append((r1 - r0) * (c1 - c0))
+        return compute(self, r0, r1, c0, c1)
+
+    monkeypatch.setattr(panels._Panel, "compute", spy)
+    case = kernels_of_five("self")[0].rows
+    work = {}
+    for name, kernel in (("alone", Kernel(case)), ("with a copy", Kernel(case, case))):
+        computed.clear()
+        kernel_of(kernel, block_size=1)
+        work[name] = sum(computed)
+    # of 5 times 5 pairs of sequences, those on and above the diagonal
+    assert work["with a copy"] == 25 * 9
+    assert work["alone"] <= 15 * 9
+
+
 @TRACED
 @pytest.mark.parametrize("form", ["masked", "cross", "projected"])
 def test_chunks_that_do_not_divide_the_batch_give_the_same_features(
