@@ -161,6 +161,13 @@ def test_canonical_keeps_the_value(expr):
     assert numbers(canonical(expr)) == numbers(expr)
 
 
+def test_a_sum_is_not_cancelled_where_the_range_of_another_depends_on_its_index():
+    x, y, z = (Dummy(name, integer=True, positive=True) for name in "xyz")
+    normalised = exp(B[x, y]) / Sum(exp(B[x, z]), (z, 1, L))
+    expr = Sum(normalised, (x, 1, y), (y, 1, L))
+    assert numbers(canonical(expr)) == numbers(expr)
+
+
 @settings(max_examples=60, deadline=None)
 @given(sums())
 def test_canonical_does_not_depend_on_the_names_of_dummies(expr):

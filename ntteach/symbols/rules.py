@@ -129,6 +129,9 @@ def _cancel(term: Term, expand: Expand) -> Polynomial | None:
                 arrange(group, {}, 0)[0] == arrange(wanted, {}, 0)[0]
             ):
                 kept = [x for x in term.limits if x not in group.limits]
+                summed = {x.index for x in group.limits}
+                if any((free(x.low) | free(x.high)) & summed for x in kept):
+                    continue  # the range of another sum depends on what would go
                 factors = [x for x in rest.factors if x not in group.factors]
                 if power != 1:
                     factors.append((factor, power - 1))
