@@ -16,6 +16,7 @@ from ntteach.paper.evidence import controls, kernel_laws, kernel_symmetry_laws, 
 from ntteach.paper.evidence.arithmetic import BLOCKS, EXACT, FLOATS, Finding, Law
 
 Given = Mapping[str, Any]
+Domain = tuple[list[SearchStrategy[dict[str, Any]]], str]
 
 
 # L, d, v from the smallest up: a law that fails is shown on the first rung where it does.
@@ -113,7 +114,7 @@ _EQUAL_LOSSES = st.integers(1, 3).flatmap(
     ).map(lambda losses: {"losses": losses})
 )
 
-DOMAINS: dict[str, tuple[list[SearchStrategy[dict[str, Any]]], str]] = {
+_ATTENTION: dict[str, tuple[list[SearchStrategy[dict[str, Any]]], str]] = {
     "plain": (ladder(), "v = 1"),
     "two columns": (ladder(v=2), "v to 2"),
     "order": (ladder(v=2, extra=_order), "v to 2, any reordering"),
@@ -145,6 +146,14 @@ DOMAINS: dict[str, tuple[list[SearchStrategy[dict[str, Any]]], str]] = {
         ladder(v=2, mask="causal", extra=_two_orders),
         "v to 2, two sequences under a causal mask, any reorderings",
     ),
+}
+
+# Each domain: strategies that draw cases as plain data, smallest first, and what they draw.
+DOMAINS: dict[str, Domain] = {
+    **{
+        name: (strategies, f"float64, one head, L to 3, d to 2, entries -2 to 2, {words}")
+        for name, (strategies, words) in _ATTENTION.items()
+    },
     "equal losses": ([_EQUAL_LOSSES], "2 or 3 sequences of 1 to 3 losses, all of one length"),
     "losses": ([_LOSSES], "2 or 3 sequences of 1 to 3 losses"),
 }
@@ -249,14 +258,14 @@ def search_holds(
     A pass guarantees that none of the drawn cases does and that the same search breaks every
     mutant. It cannot see larger shapes or entries between whole numbers.
     """
-    strategy, words = DOMAINS[domain]
+    strategy, scope = DOMAINS[domain]
     return holds(
         _float(LAWS[law]),
         strategy,
         mutants={name: _float(LAWS[name]) for name in mutants},
         examples=setting.scaled(100, 1000),
         seed=setting.seed,
-        scope=_scope(words),
+        scope=scope,
         describe=_describe,
     )
 
@@ -271,7 +280,7 @@ def search_breaks(
     """
     assert claim.counterexample is not None, "a refuted claim stores its counterexample"
     reference = claim.counterexample.replay
-    strategy, words = DOMAINS[domain]
+    strategy, scope = DOMAINS[domain]
     return breaks(
         _float(LAWS[law]),
         strategy,
@@ -279,7 +288,7 @@ def search_breaks(
         counterexample=lambda given: Counterexample(reference, given),
         examples=setting.scaled(200, 1000),
         seed=setting.seed,
-        scope=_scope(words),
+        scope=scope,
         describe=_describe,
     )
 
@@ -315,12 +324,12 @@ def search_finds(
     claim: Claim, setting: Setting, *, law: str, domain: str, controls: tuple[str, ...]
 ) -> Evidence:
     """The search finds a case in which the opposite law fails, and none against true laws."""
-    strategy, words = DOMAINS[domain]
+    strategy, scope = DOMAINS[domain]
     examples = setting.scaled(200, 1000)
     found = smallest_violation(_float(LAWS[law]), strategy, examples=examples, seed=setting.seed)
     return Evidence(
         Outcome.REFUTES if found is None else Outcome.SUPPORTS,
-        _scope(words),
+        scope,
         examples,
         detail="no case found" if found is None else f"smallest case: {_describe(found)}",
         mutants=tuple(
@@ -342,10 +351,6 @@ def _float(law: Law) -> Callable[[Given], bool | None]:
         return finding.holds if all(h.met for h in finding.hypotheses) else None
 
     return judged
-
-
-def _scope(words: str) -> str:
-    return f"float64, one head, L to 3, d to 2, entries -2 to 2, {words}"
 
 
 def _describe(given: Given) -> str:
