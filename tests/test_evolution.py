@@ -14,7 +14,7 @@ from ntteach.checks.trend import fit_slope
 from ntteach.claims import Evidence, Outcome, Setting
 from ntteach.paper import registry
 from ntteach.paper.domains import AttentionCase, random_cases
-from ntteach.paper.evidence import evolution, evolution_laws, tangent_entries
+from ntteach.paper.evidence import descent, evolution, evolution_laws, tangent_entries
 from ntteach.paper.evidence.arithmetic import EXACT
 from ntteach.paper.evidence.pairs import PairCase, oracle_block, oracle_kernel, pair_cases
 
@@ -145,10 +145,10 @@ CHECKS = {
     "order": evolution.remainder_order,
     "integral": evolution.remainder_integral,
     "values": evolution.only_values_move,
-    "flow": evolution.flow,
-    "product": evolution.product_of_gradients,
-    "step": evolution.step_remainder,
-    "one output": evolution.along_one_output,
+    "flow": descent.flow,
+    "product": descent.product_of_gradients,
+    "step": descent.step_remainder,
+    "one output": descent.along_one_output,
     "figure": tangent_entries.figure,
     "batch": tangent_entries.blocks_of_a_batch,
     "transposed": tangent_entries.transposed,
@@ -187,7 +187,9 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_checks_see_an_error_in_the_library(name: str, monkeypatch: pytest.MonkeyPatch):
     target, change, seen = BROKEN[name]
-    monkeypatch.setattr(evolution, target, change(getattr(evolution, target)))
+    for module in (evolution, descent):
+        if hasattr(module, target):
+            monkeypatch.setattr(module, target, change(getattr(module, target)))
     for check in seen:
         assert CHECKS[check](CLAIM, Setting()).outcome is Outcome.REFUTES, check
 

@@ -22,11 +22,11 @@ def _by_block(beginning: str, truth: str, covers: tuple[str, ...] = ()) -> tuple
 def _flow(covers: tuple[str, ...]) -> tuple[Check, ...]:
     """The speed of outputs under gradient descent, against autograd and against differences."""
     return (
-        check("speed of the outputs by autograd", "autograd", "evolution:flow", covers),
+        check("speed of the outputs by autograd", "autograd", "descent:flow", covers),
         check(
             "speed of the outputs by central differences",
             "finite-difference",
-            "evolution:flow",
+            "descent:flow",
             covers,
             differences=True,
         ),
@@ -127,7 +127,7 @@ CLAIMS = (
         "any loss gradients G and all sizes.",
         checks=(
             *_by_block("(57) any loss", "flow", _EQ57),
-            check("two products of gradients", "sample", "evolution:product_of_gradients", _EQ57),
+            check("two products of gradients", "sample", "descent:product_of_gradients", _EQ57),
         ),
         expected=record("verified"),
         found="Holds by definition of the kernel.",
@@ -163,7 +163,7 @@ CLAIMS = (
         "times it times that output's column of the kernel; in general they move by the sum.",
         checks=(
             *_by_block("(57) any loss", "flow"),
-            check("a loss that asks for one output", "autograd", "evolution:along_one_output"),
+            check("a loss that asks for one output", "autograd", "descent:along_one_output"),
         ),
         expected=record("verified"),
         found="Holds, with a minus sign; how far outputs move depends on the size of the kernel "
@@ -202,7 +202,7 @@ CLAIMS = (
             proved("tangent_expansion", "(14)", block="line"),
             check("the remainder as an integral", "autograd", "evolution:remainder_integral"),
             check("order along a direction", "trend", "evolution:remainder_order"),
-            check("order for gradient descent", "trend", "evolution:step_remainder"),
+            check("order for gradient descent", "trend", "descent:step_remainder"),
         ),
         expected=record("verified"),
         found="The o(.) of Eq. 15 is about steps; with time derivatives on both sides it is zero.",
