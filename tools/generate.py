@@ -33,6 +33,10 @@ def statements() -> str:
         "recorded for the profile full; `ntteach verify` computes them again, and",
         "`ntteach show KEY` says how each sentence was encoded.",
         "",
+        "## What is refuted",
+        "",
+        *(f"- [{claim.key}](#{claim.key}), {claim.number}: {claim.found}" for claim in _refuted()),
+        "",
     ]
     for claim in registry.values():
         recorded = claim.expected["full"]
@@ -44,6 +48,10 @@ def statements() -> str:
             lines += [f"*Found.* {claim.found}", ""]
         lines += _links(claim)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _refuted() -> list[Claim]:
+    return [c for c in registry.values() if c.expected["full"].statement == "refuted"]
 
 
 def _links(claim: Claim) -> list[str]:
@@ -61,20 +69,31 @@ def _links(claim: Claim) -> list[str]:
 
 
 def verdict_counts() -> str:
-    """One line for the README: how many statements have which verdict."""
+    """For the README: how many statements have which verdict, and which numbered ones are false."""
     counts: dict[str, int] = {}
     for claim in registry.values():
         verdict = str(claim.expected["full"].statement)
         counts[verdict] = counts.get(verdict, 0) + 1
     listed = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
-    refuted = [c for c in registry.values() if c.expected["full"].statement == "refuted"]
+    numbered = [claim for claim in _refuted() if claim.kind not in ("sentence", "figure")]
+    sentences = len(_refuted()) - len(numbered)
     lines = [
         f"{len(registry)} statements: {listed}. A sentence that can be read in several ways is a "
-        "statement for each reading. Refuted, each with a case that replays exactly and a repaired "
-        "statement:",
+        "statement for each reading. Every refuted one has a case that replays exactly and a "
+        "repaired statement.",
         "",
     ]
-    lines += [f"- *{claim.statement}* {claim.found} (`{claim.key}`)" for claim in refuted]
+    if numbered:
+        lines += ["Refuted among the numbered statements and the steps of their proofs:", ""]
+        lines += [
+            f"- **{claim.number}.** *{claim.statement}* {claim.found} (`{claim.key}`)"
+            for claim in numbered
+        ]
+        lines += [""]
+    lines += [
+        f"{sentences} refuted sentences stand around them: [the list]"
+        "(docs/statements.md#what-is-refuted)."
+    ]
     return "\n".join(lines)
 
 
