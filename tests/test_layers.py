@@ -21,7 +21,7 @@ DERIVATIONS = next(
 
 # Modules, what they may import of ntteach ("." is ntteach itself: where it lies, its version), and
 # what of other packages besides the standard library. The first pattern that fits is the layer.
-MATHEMATICS = "learner sequences gradients tangent* oracles symbols"
+MATHEMATICS = "learner sequences losses gradients tangent* rkhs* bounds* oracles symbols"
 LAYERS: list[tuple[str, str, str]] = [
     # the names of the package; all but __version__ load when they are used
     ("ntteach", "gradients learner sequences tangent empirical dynamics paper", ""),
@@ -30,6 +30,7 @@ LAYERS: list[tuple[str, str, str]] = [
     # hand-derived
     ("ntteach.learner", "", "torch jaxtyping"),
     ("ntteach.sequences", "", "torch jaxtyping"),
+    ("ntteach.losses", "", "torch"),
     ("ntteach.gradients", "learner", "torch jaxtyping"),
     ("ntteach.tangent*", "gradients learner tangent*", "torch numpy scipy jaxtyping"),
     # autograd and differences over a forward pass of their own
@@ -202,7 +203,7 @@ def test_a_module_without_a_layer_is_told():
 # What the table has to come to, whatever its lines are: the witnesses never meet below the
 # evidence. These follow imports of imports.
 
-HAND_DERIVED = ("ntteach.learner", "ntteach.sequences", "ntteach.gradients")
+HAND_DERIVED = ("ntteach.learner", "ntteach.sequences", "ntteach.losses", "ntteach.gradients")
 SYMBOLIC = tuple(name for name in TREE if name.startswith(("ntteach.symbols", "derivations.")))
 ORACLES = ("ntteach.oracles",)
 
