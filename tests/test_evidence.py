@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -385,6 +387,10 @@ CASES |= {
     for law, names in sentences.SPOILED.items()
     for name in names
 }
+
+# Laws of function space have their cases in files of their own.
+for file in sorted(Path(__file__).parent.glob("law_cases_*.py")):
+    CASES |= import_module(file.stem).CASES
 
 
 def test_every_law_has_cases_here():
