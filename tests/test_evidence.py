@@ -488,7 +488,7 @@ def test_laws_about_one_output_do_not_speak_of_two():
 
 
 def test_unit_importance_is_a_hypothesis():
-    law = sentences.laws.unit_importance_gives_a_linear_layer
+    law = sentences.importance_laws.unit_importance_gives_a_linear_layer
     assert not law(PAIR, EXACT).violated  # omega is not one
     assert law(OPPOSITE, EXACT).holds
     stored = registry["unit-importance-linear-layer"].counterexample

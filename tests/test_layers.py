@@ -168,16 +168,16 @@ PLANTED = {
     "a check knows the paper": ("ntteach.checks.search", "from ..paper.domains import FORMS"),
     "a statement loads its evidence": (
         "ntteach.paper.order",
-        "from ntteach.paper.evidence import laws",
+        "from ntteach.paper.evidence import order_laws",
     ),
     "a statement loads torch": ("ntteach.paper.order", "import torch"),
     "a statement knows another": ("ntteach.paper.order", "from ntteach.paper import rows"),
     "domains know the learner": ("ntteach.paper.domains", "from ntteach.learner import problem"),
-    "evidence prints": ("ntteach.paper.evidence.laws", "from ntteach.report import terminal"),
-    "evidence calls the command line": ("ntteach.paper.evidence.laws", "import ntteach.cli"),
+    "evidence prints": ("ntteach.paper.evidence.order_laws", "from ntteach.report import terminal"),
+    "evidence calls the command line": ("ntteach.paper.evidence.order_laws", "import ntteach.cli"),
     "a report loads evidence": (
         "ntteach.report.terminal",
-        "def late():\n    from ntteach.paper.evidence import laws",
+        "def late():\n    from ntteach.paper.evidence import order_laws",
     ),
     "a plot outside the report": ("ntteach.variants.report", "import matplotlib.pyplot as plt"),
     "a late import by name": (

@@ -138,5 +138,5 @@ def refuted(law: str, domain: str, *controls: str) -> tuple[Check, Check]:
 
 
 def case(replay: str, **given: Any) -> Counterexample:
-    """A stored counterexample; `replay` is a function of `ntteach.paper.evidence.laws`."""
-    return Counterexample(f"{_EVIDENCE}laws:{replay}", given)
+    """A stored counterexample; `replay` is "module:function" within `ntteach.paper.evidence`."""
+    return Counterexample(_EVIDENCE + replay, given)

@@ -52,7 +52,7 @@ CLAIMS = (
         found="Each column i has its own covariance: an element has d values, and with v outputs "
         "d v.",
         counterexample=case(
-            "replay_one_value_per_element",
+            "importance_laws:replay_one_value_per_element",
             S=_EYE,
             W_Q=_EYE,
             W_K=[[1, 0], [0, 2]],
@@ -89,7 +89,11 @@ CLAIMS = (
         expected=record("refuted"),
         found="A covariance has either sign: values opposite to keys make it negative.",
         counterexample=case(
-            "replay_importance_is_nonnegative", S=[[0], [1]], W_Q=[[1]], W_K=[[1]], W_V=[[-1]]
+            "importance_laws:replay_importance_is_nonnegative",
+            S=[[0], [1]],
+            W_Q=[[1]],
+            W_K=[[1]],
+            W_V=[[-1]],
         ),
     ),
     Claim(
@@ -103,7 +107,9 @@ CLAIMS = (
         checks=refuted("importance is normalised", "plain", "importance vanishes"),
         expected=record("refuted"),
         found="It scales with keys and values, and is zero for a sequence of one element.",
-        counterexample=case("replay_importance_is_normalised", S=[[0], [1]], **_ONES),
+        counterexample=case(
+            "importance_laws:replay_importance_is_normalised", S=[[0], [1]], **_ONES
+        ),
     ),
     Claim(
         key="attention-weights-normalised",
@@ -136,7 +142,9 @@ CLAIMS = (
         checks=refuted("importance grows", "sharpen", "importance vanishes"),
         expected=record("refuted"),
         found="It falls to zero as attention selects one element; before that it may rise or fall.",
-        counterexample=case("replay_importance_grows", S=[[0], [1]], **_ONES, sharpen=2),
+        counterexample=case(
+            "importance_laws:replay_importance_grows", S=[[0], [1]], **_ONES, sharpen=2
+        ),
     ),
     Claim(
         key="importance-covariance",
@@ -183,7 +191,7 @@ CLAIMS = (
         expected=record("refuted"),
         found="omega = 1 leaves the value and key rows as combinations of all elements.",
         counterexample=case(
-            "replay_unit_importance",
+            "importance_laws:replay_unit_importance",
             S=[[1, 1], [-1, 1]],
             W_Q=[["1/4", "1/4"], [0, 0]],
             W_K=[[1, 1], [0, 0]],

@@ -28,7 +28,7 @@ CLAIMS = (
         "no width stands in how W_Q W_K^T / sqrt(d_k) moves, given its loss gradient and the two "
         "Grams. From random starts, d_k to 1024, the drift's slope is not told from zero.",
         counterexample=case(
-            "replay_kernel_rate_vanishes",
+            "width:replay_kernel_rate_vanishes",
             tokens=[0, 1],
             labels=[1, 0],
             value=1,

@@ -42,7 +42,7 @@ CLAIMS = (
         expected=record("refuted"),
         found="Three different tokens are enough: with d = d_k = v = 1 the gradients span two "
         "dimensions, and the kernel of three outputs is singular.",
-        counterexample=case("replay_kernel_is_definite", S=[[0], [1], [2]], **_ONES),
+        counterexample=case("kernel_laws:replay_kernel_is_definite", S=[[0], [1], [2]], **_ONES),
     ),
     Claim(
         key="kernel-semidefinite",

@@ -21,7 +21,12 @@ CLAIMS = (
         expected=record("refuted"),
         found="With W_Q doubled and W_K halved no output changes. Two tokens, one feature, all "
         "weights one (in units of log 2): the kernel does.",
-        counterexample=case("replay_basis_leaves_the_kernel", S=[[0], [1]], **_ONES, basis=[[2]]),
+        counterexample=case(
+            "kernel_symmetry_laws:replay_basis_leaves_the_kernel",
+            S=[[0], [1]],
+            **_ONES,
+            basis=[[2]],
+        ),
     ),
     Claim(
         key="gauge-invariance",
@@ -127,7 +132,9 @@ CLAIMS = (
         checks=refuted("kernel follows", "two causal orders", "kernel follows, mask moved along"),
         expected=record("refuted"),
         found="A causal mask ties an output to its place. Two tokens are enough.",
-        counterexample=case("replay_kernel_follows", **_PAIR, **_ONES, mask="causal"),
+        counterexample=case(
+            "kernel_symmetry_laws:replay_kernel_follows", **_PAIR, **_ONES, mask="causal"
+        ),
     ),
     Claim(
         key="moved-mask-kernel-equivariance",

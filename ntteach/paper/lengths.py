@@ -69,7 +69,7 @@ CLAIMS = (
         expected=record("refuted"),
         found="Under a causal mask the rows of the second copy see more than those of the first.",
         counterexample=case(
-            "replay_repetition",
+            "length_laws:replay_repetition",
             S=[[0], [1]],
             **_ONES,
             mask="causal",
@@ -113,7 +113,7 @@ CLAIMS = (
         checks=refuted("longer sequence", "more", "query rows are multiples"),
         expected=record("refuted"),
         found="One more element changes every block, unless it repeats what was there.",
-        counterexample=case("replay_longer_sequence", S=[[1]], **_ONES, more=[[2]]),
+        counterexample=case("length_laws:replay_longer_sequence", S=[[1]], **_ONES, more=[[2]]),
     ),
     Claim(
         key="gradient-decay",
@@ -143,7 +143,7 @@ CLAIMS = (
         checks=refuted("padding, unmasked", "padding", "padding, masked"),
         expected=record("refuted"),
         found="A zero element still takes its share of the attention.",
-        counterexample=case("replay_unmasked_padding", S=[[1]], **_ONES, padding=1),
+        counterexample=case("length_laws:replay_unmasked_padding", S=[[1]], **_ONES, padding=1),
     ),
     Claim(
         key="padding-masked",
@@ -202,7 +202,7 @@ CLAIMS = (
         expected=record("refuted"),
         found="They agree for equal lengths only; a user has to choose "
         "(`ntteach.average_loss(per=...)`).",
-        counterexample=case("replay_both_means_agree", losses=[[1], [0, 0]]),
+        counterexample=case("length_laws:replay_both_means_agree", losses=[[1], [0, 0]]),
     ),
     Claim(
         key="equal-length-mean",

@@ -49,7 +49,11 @@ CLAIMS = (
         found="A causal mask ties a row to its place. Two elements, one feature, all weights one "
         "(in units of log 2) are enough.",
         counterexample=case(
-            "replay_gradient_rows_follow", S=[[1], [2]], **_ONES, mask="causal", order=[1, 0]
+            "order_laws:replay_gradient_rows_follow",
+            S=[[1], [2]],
+            **_ONES,
+            mask="causal",
+            order=[1, 0],
         ),
     ),
     Claim(
@@ -107,7 +111,9 @@ CLAIMS = (
         checks=refuted("output is invariant", "order", "output is equivariant"),
         expected=record("refuted"),
         found="Eq. 2 has an output for each element, and these move with the elements.",
-        counterexample=case("replay_output_is_invariant", S=[[0], [1]], **_ONES, order=[1, 0]),
+        counterexample=case(
+            "order_laws:replay_output_is_invariant", S=[[0], [1]], **_ONES, order=[1, 0]
+        ),
     ),
     Claim(
         key="permutation-equivariance",

@@ -1,14 +1,13 @@
 """Section 4.2 and Appendix A.4: how outputs move under gradient descent (Eqs. 13-15, 56-58)."""
 
-from ntteach.claims.model import Check, Claim, Counterexample, record
-from ntteach.paper.declare import check, equations, proved
+from ntteach.claims.model import Check, Claim, record
+from ntteach.paper.declare import case, check, equations, proved
 
 _EQ13, _EQ14, _EQ15 = equations("13"), equations("14"), equations("15")
 _EQ56, _EQ57, _EQ58 = equations("56"), equations("57"), equations("58")
 _42, _REMAINDER = "Section 4.2, first paragraph", "Section 4.2, sentence on the remainder"
 _ONES = {"W_Q": [[1]], "W_K": [[1]], "W_V": [[1]]}
 _BLOCKS = {"W_V": "value", "W_Q": "query", "W_K": "key"}
-_LAWS = "ntteach.paper.evidence.evolution_laws:"
 
 
 def _by_block(beginning: str, truth: str, covers: tuple[str, ...] = ()) -> tuple[Check, ...]:
@@ -183,9 +182,12 @@ CLAIMS = (
         checks=(check("the stored counterexample, replayed", "exact", "sentences:stored"),),
         expected=record("refuted"),
         found="The chain rule leaves nothing. Two elements and one feature show it exactly.",
-        counterexample=Counterexample(
-            _LAWS + "replay_remainder_is_nonzero",
-            {"S": [[0], [1]], **_ONES, "targets": [[0], [0]], "step": 0},
+        counterexample=case(
+            "evolution_laws:replay_remainder_is_nonzero",
+            S=[[0], [1]],
+            **_ONES,
+            targets=[[0], [0]],
+            step=0,
         ),
     ),
     Claim(
@@ -225,16 +227,14 @@ CLAIMS = (
         expected=record("refuted"),
         found="Products of weights are nonlinear in the weights without any activation. With the "
         "softmax a finite step leaves a remainder too, as the sentence says.",
-        counterexample=Counterexample(
-            _LAWS + "replay_no_remainder_without_activation",
-            {
-                "S": [[1]],
-                **_ONES,
-                "D_Q": [[1]],
-                "D_K": [[1]],
-                "D_V": [[1]],
-                "step": "1/2",
-            },
+        counterexample=case(
+            "evolution_laws:replay_no_remainder_without_activation",
+            S=[[1]],
+            **_ONES,
+            D_Q=[[1]],
+            D_K=[[1]],
+            D_V=[[1]],
+            step="1/2",
         ),
     ),
     Claim(

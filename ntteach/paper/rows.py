@@ -23,7 +23,7 @@ CLAIMS = (
         found="Those rows mix all elements. (They do follow the order of the elements, see "
         "gradient-equivariance.)",
         counterexample=case(
-            "replay_rows_are_multiples", S=_EYE, W_Q=_EYE, W_K=_EYE, W_V=[[1], [0]]
+            "row_laws:replay_rows_are_multiples", S=_EYE, W_Q=_EYE, W_K=_EYE, W_V=[[1], [0]]
         ),
     ),
     Claim(
@@ -106,7 +106,11 @@ CLAIMS = (
         expected=record("refuted"),
         found="Every row depends on every element, through keys and values.",
         counterexample=case(
-            "replay_rows_depend_on_own_element", S=[[0], [1]], **_ONES, changed=1, other=[2]
+            "row_laws:replay_rows_depend_on_own_element",
+            S=[[0], [1]],
+            **_ONES,
+            changed=1,
+            other=[2],
         ),
     ),
     Claim(

@@ -1,7 +1,7 @@
 """Appendix A.4: what the attention neural tangent kernel is, entry by entry and in closed form."""
 
-from ntteach.claims.model import Check, Claim, Counterexample, record
-from ntteach.paper.declare import check, proved
+from ntteach.claims.model import Check, Claim, record
+from ntteach.paper.declare import case, check, proved
 
 _A4 = "Appendix A.4"
 _ONES = {"W_Q": [[1]], "W_K": [[1]], "W_V": [[1]]}
@@ -222,9 +222,11 @@ CLAIMS = (
         found="Already the value block is the mean element, which is that of the sequence. The "
         "text's next sentence says so as well; what it means is the second reading, "
         "`gradient-map`, which holds.",
-        counterexample=Counterexample(
-            "ntteach.paper.evidence.evolution_laws:replay_gradient_is_input_free",
-            {"S": [[0], [1]], "other": [[1], [2]], **_ONES},
+        counterexample=case(
+            "evolution_laws:replay_gradient_is_input_free",
+            S=[[0], [1]],
+            other=[[1], [2]],
+            **_ONES,
         ),
     ),
     Claim(

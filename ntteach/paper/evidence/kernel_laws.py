@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,12 @@ from ntteach.paper.evidence.arithmetic import (
     Arithmetic,
     Array,
     Finding,
+    Law,
     Problem,
     causal,
     read,
     regular,
+    replayed,
     show,
 )
 from ntteach.paper.evidence.gram import (
@@ -180,3 +183,24 @@ def is_order(order: Sequence[int], p: Problem) -> Hypothesis:
     """That a list is a reordering of the tokens."""
     met = sorted(order) == list(range(p.length))
     return Hypothesis("a reordering of the tokens", str(list(order)), met)
+
+
+LAWS: dict[str, Law] = {
+    "kernel is definite": kernel_is_definite,
+    "kernel is semi-definite": kernel_is_semidefinite,
+    "kernel less a tenth is semi-definite": partial(kernel_is_semidefinite, less=True),
+    "rank is bounded": rank_is_bounded,
+    "rank is below its bound": partial(rank_is_bounded, less=1),
+    "repeated token is singular": repeated_token_is_singular,
+    "repeated token is singular, causal": partial(
+        repeated_token_is_singular, with_causal_mask=True
+    ),
+    "reordered copy is singular": reordered_copy_is_singular,
+    "reordered copy is singular, causal": partial(
+        reordered_copy_is_singular, with_causal_mask=True
+    ),
+    "padding is singular": padding_is_singular,
+    "real places are singular": partial(padding_is_singular, real_only=True),
+}
+
+replay_kernel_is_definite = partial(replayed, kernel_is_definite)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,12 @@ from ntteach.paper.evidence.arithmetic import (
     Arithmetic,
     Array,
     Finding,
+    Law,
     Problem,
     output,
     read,
     regular,
+    replayed,
     show,
     spoiled,
 )
@@ -141,3 +144,17 @@ def kernel_follows(
         f"it becomes {show(found[:, 0, :, 0])}",
         arithmetic.same(found, expected),
     )
+
+
+LAWS: dict[str, Law] = {
+    "basis leaves the output": basis_leaves_the_output,
+    "one basis for queries and keys": partial(basis_leaves_the_output, inverse=False),
+    "basis leaves the kernel": basis_leaves_the_kernel,
+    "orthogonal basis leaves the kernel": partial(basis_leaves_the_kernel, orthogonal=True),
+    "kernel follows": kernel_follows,
+    "kernel follows, mask moved along": partial(kernel_follows, move_mask=True),
+    "kernel stays": partial(kernel_follows, stay=True),
+}
+
+replay_basis_leaves_the_kernel = partial(replayed, basis_leaves_the_kernel)
+replay_kernel_follows = partial(replayed, kernel_follows)

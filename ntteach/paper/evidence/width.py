@@ -8,6 +8,7 @@ parametrisation weights have variance 1 and each product is divided by the root 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +16,7 @@ import sympy
 from sympy import Expr, Matrix, Rational, Symbol
 
 from ntteach.claims import Hypothesis
-from ntteach.paper.evidence.arithmetic import Arithmetic, Finding
+from ntteach.paper.evidence.arithmetic import Arithmetic, Finding, replayed
 
 _T = Symbol("t", real=True)
 
@@ -115,3 +116,6 @@ def _differ(tokens: Sequence[Expr]) -> bool:
 
 def _show(rate: Matrix) -> str:
     return str(rate.tolist())
+
+
+replay_kernel_rate_vanishes = partial(replayed, kernel_rate_vanishes)
