@@ -45,6 +45,8 @@ from .names import (
     W_V,
     B,
     C,
+    D,
+    F,
     G,
     H,
     L,
@@ -53,6 +55,7 @@ from .names import (
     R,
     S,
     X,
+    Y,
     a,
     b,
     c,
@@ -76,6 +79,7 @@ from .names import (
     n,
     o,
     p,
+    q,
     r,
     s,
     sigma,
@@ -97,6 +101,7 @@ __all__ = [
     "t", "kappa", "u", "w", "eta",
     # indexed bases, a permutation
     "S", "C", "W_Q", "W_K", "W_V", "W_O", "m", "B", "G", "X", "R", "s",
+    "F", "Y", "D", "q",
     "sigma",
     # a second sequence, a direction
     "L2", "M2", "j2", "c2", "h2", "e2", "S2", "C2", "m2", "D_Q", "D_K", "D_V",

@@ -38,6 +38,8 @@ X = _base("X")  # a change of basis of queries and keys
 R = _base("R")  # derivative of the loss by W_Q W_K^T / sqrt(d_k)
 S2, C2, m2 = _base("S2"), _base("C2"), _base("m2")  # the second sequence
 D_Q, D_K, D_V = _base("D_Q"), _base("D_K"), _base("D_V")  # a direction in parameter space
+F, Y = _base("F"), _base("Y")  # outputs of one element, or its logits, and their target
+D, q = _base("D"), _base("q")  # a direction of outputs; their weights
 sigma = Function("sigma", integer=True, positive=True)  # a bijection of 1..L
 
 # Every free index lies in each of the ranges 1..n listed for it. A Kronecker delta with a
@@ -88,5 +90,9 @@ SHAPES: dict[tuple[str, int], tuple[Expr | None, ...]] = {
     ("X", 3): (H, d_h, d_h),
     ("G", 3): (N, L2, v),
     ("s", 1): (L + Integer(1),),
+    ("F", 1): (v,),
+    ("Y", 1): (v,),
+    ("D", 1): (v,),
+    ("q", 1): (v,),
     ("sigma", 1): (L,),
 }
