@@ -25,6 +25,9 @@ j2, c2, h2, e2 = symbols("j2 c2 h2 e2", integer=True, positive=True)
 # Scalars: a shift or a time, a constant, the two weights of the linear recurrence, a learning rate.
 t, kappa, u, w, eta = symbols("t kappa u w eta", real=True)
 
+# Of losses and kernels: smoothness, strong convexity, bounds on eigenvalues, bound on entries.
+tau, mu, lam, Lam, gamma = symbols("tau mu lam Lam gamma", real=True)
+
 
 def _base(name: str) -> Any:
     return IndexedBase(name)  # Any: by sympy's annotations an entry might be a Tuple
@@ -36,10 +39,16 @@ m, B = _base("m"), _base("B")  # mask weights (1 takes part, 0 does not); added 
 G, s = _base("G"), _base("s")  # derivative of the loss by the output; scalar inputs
 X = _base("X")  # a change of basis of queries and keys
 R = _base("R")  # derivative of the loss by W_Q W_K^T / sqrt(d_k)
+# Choosing among r outputs: their residuals, two choices (1 is chosen), a function in coordinates, a
+# factor of what the kernel is beside a multiple of the identity, outputs or losses at another point.
+rho, chi, psi, z, U, G2 = (_base(name) for name in ("rho", "chi", "psi", "z", "U", "G2"))
 S2, C2, m2 = _base("S2"), _base("C2"), _base("m2")  # the second sequence
 D_Q, D_K, D_V = _base("D_Q"), _base("D_K"), _base("D_V")  # a direction in parameter space
 F, Y = _base("F"), _base("Y")  # outputs of one element, or its logits, and their target
 D, q = _base("D"), _base("q")  # a direction of outputs; their weights
+Phi, Psi = _base("Phi"), _base("Psi")  # features of sequences (and outputs) for two kernels
+alpha, beta = _base("alpha"), _base("beta")  # coefficients of two functions of a kernel
+T, Z = _base("T"), _base("Z")  # targets and weights of sequences
 sigma = Function("sigma", integer=True, positive=True)  # a bijection of 1..L
 
 # Every free index lies in each of the ranges 1..n listed for it. A Kronecker delta with a
@@ -89,10 +98,19 @@ SHAPES: dict[tuple[str, int], tuple[Expr | None, ...]] = {
     ("R", 2): (d, d),
     ("X", 3): (H, d_h, d_h),
     ("G", 3): (N, L2, v),
+    ("Phi", 2): (r, M),
+    ("Phi", 3): (r, v, M),
+    ("Psi", 2): (r, L2),
+    **{(name, 1): (r,) for name in ("alpha", "beta", "T", "Z")},
+    **{(name, 2): (r, v) for name in ("alpha", "beta", "T")},
     ("s", 1): (L + Integer(1),),
     ("F", 1): (v,),
     ("Y", 1): (v,),
     ("D", 1): (v,),
     ("q", 1): (v,),
     ("sigma", 1): (L,),
+    **{(name, 1): (r,) for name in ("rho", "chi", "psi", "G", "G2")},
+    ("z", 1): (M,),
+    ("U", 2): (r, M),
+    ("G2", 3): (N, L2, v),
 }
