@@ -33,11 +33,12 @@ LAYERS: list[tuple[str, str, str]] = [
     ("ntteach.losses", "", "torch"),
     ("ntteach.gradients", "learner", "torch jaxtyping"),
     ("ntteach.tangent*", "gradients learner tangent*", "torch numpy scipy jaxtyping"),
+    ("ntteach.rkhs*", "losses rkhs* tangent", "torch"),
     # autograd and differences over a forward pass of their own
     ("ntteach.oracles", "", "torch"),
     # tangent kernels of any module, and of any kernel along a run: torch alone
     ("ntteach.empirical*", "empirical*", "torch"),
-    ("ntteach.dynamics", "", "torch"),
+    ("ntteach.dynamics*", "dynamics*", "torch"),
     # symbols
     ("ntteach.symbols*", "symbols*", "sympy"),
     ("derivations.*", "symbols", "sympy"),

@@ -1,17 +1,13 @@
-"""A tangent kernel along a training run: how far it moves, and what it comes to resemble.
-
-`KernelTrace` records any kernel in a training loop of one's own; what it measures are norms and
-cosines in the Frobenius inner product `<K, K'> = sum_ij K_ij K'_ij`, in float64. A kernel of 2m
-axes, such as `(N, L, v, N', L', v')`, is a matrix whose rows are its first m axes.
-"""
+"""A tangent kernel along a training run: how far it moves, and what it comes to resemble."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+from ntteach.dynamics.matrices import checked, kernel_alignment, kernel_matrix, norm, power_of_two
 
 
 class KernelTrace:
@@ -53,7 +49,7 @@ class KernelTrace:
         if self._kept and step <= self.steps[-1]:
             raise ValueError(f"steps are recorded in order, got {step} after {self.steps[-1]}")
         # a copy: the kernel may be written to the same tensor each time
-        K = _checked(self._kernel(), f"the kernel at step {step}").detach().to("cpu", copy=True)
+        K = checked(self._kernel(), f"the kernel at step {step}").detach().to("cpu", copy=True)
         if self._kept and K.shape != (before := self._kept[self.steps[-1]].shape):
             raise ValueError(
                 f"the kernel at step {step} has shape {tuple(K.shape)}, before {tuple(before)}"
@@ -87,8 +83,8 @@ class KernelTrace:
             ValueError: nothing recorded, an unknown step, or K_s = 0.
         """
         start = kernel_matrix(self.at(self._first() if since is None else since)).double()
-        unit = _unit(start)
-        size = _norm(start / unit, "the kernel that drift is measured from")
+        unit = power_of_two(start)
+        size = norm(start / unit, "the kernel that drift is measured from")
         return self._each(lambda K: ((K / unit - start / unit).norm() / size).item())
 
     def speed(self) -> Tensor:
@@ -101,8 +97,8 @@ class KernelTrace:
         found = []
         for step, after in zip(self.steps[:-1], self.steps[1:], strict=True):
             K, later = (kernel_matrix(self.at(t)).double() for t in (step, after))
-            unit = _unit(K)
-            size = _norm(K / unit, f"the kernel at step {step}") * (after - step)
+            unit = power_of_two(K)
+            size = norm(K / unit, f"the kernel at step {step}") * (after - step)
             found.append(((later / unit - K / unit).norm() / size).item())
         return torch.tensor(found, dtype=torch.float64)
 
@@ -128,8 +124,8 @@ class KernelTrace:
         """
 
         def rank(K: Tensor) -> float:
-            K = K / _unit(K)
-            _norm(K, "a kernel whose rank is asked for")
+            K = K / power_of_two(K)
+            norm(K, "a kernel whose rank is asked for")
             p = _spectrum(K).clamp(min=0)  # below zero by rounding only
             return torch.special.entr(p / p.sum()).sum().exp().item()
 
@@ -144,103 +140,6 @@ class KernelTrace:
         self._first()
         found = [measure(kernel_matrix(K).double()) for K in self._kept.values()]
         return torch.tensor(found, dtype=torch.float64)
-
-
-def kernel_matrix(K: Tensor) -> Tensor:
-    """A kernel of 2m axes as a matrix: `(N, L, v, N', L', v')` as `(N L v, N' L' v')`.
-
-    Args:
-        K: its first m axes are those of the rows.
-
-    Returns:
-        `(rows, columns)`, a view where K allows one.
-
-    Raises:
-        ValueError: an odd number of axes, or none.
-        TypeError: no tensor.
-
-    >>> kernel_matrix(torch.zeros(2, 3, 4, 5)).shape
-    torch.Size([6, 20])
-    """
-    if not isinstance(K, Tensor):
-        raise TypeError(f"a kernel is a tensor, got {type(K).__name__}")
-    if K.ndim == 0 or K.ndim % 2:
-        raise ValueError(
-            f"a kernel has as many axes for its columns as for its rows, got {tuple(K.shape)}"
-        )
-    rows = math.prod(K.shape[: K.ndim // 2])
-    return K.reshape(rows, math.prod(K.shape[K.ndim // 2 :]))
-
-
-def kernel_alignment(K: Tensor, other: Tensor, *, centred: bool = False) -> float:
-    """The cosine of two kernels, `<K, K'>_F / (||K||_F ||K'||_F)`.
-
-    Between -1 and 1, and not below 0 for two positive semidefinite kernels. Blind to their scale.
-
-    Args:
-        K: a kernel of 2m axes.
-        other: another, whose matrix has the same shape.
-        centred: of the kernels of centred features: without the means of rows and columns.
-
-    Returns:
-        The cosine, in float64.
-
-    Raises:
-        ValueError: matrices of different shape, a zero kernel, or one that is not finite.
-        TypeError: no tensors, or `centred` that is no bool.
-
-    >>> round(kernel_alignment(torch.eye(2), torch.ones(2, 2)), 6)  # 2 / (sqrt(2) * 2)
-    0.707107
-    """
-    _require_bool("centred", centred)
-    a, b = (
-        kernel_matrix(_checked(x, "a kernel")).detach().to("cpu", torch.float64) for x in (K, other)
-    )
-    if a.shape != b.shape:
-        raise ValueError(f"kernels have one shape, got {tuple(K.shape)} and {tuple(other.shape)}")
-    # squares of entries may overflow, or vanish
-    a, b = (x / _unit(x) for x in (a, b))
-    what = "a kernel whose alignment is asked for"
-    sizes = [_norm(x, what) for x in (a, b)]
-    if centred:
-        centres = [_centred(x) for x in (a, b)]
-        for x, size in zip(centres, sizes, strict=True):
-            # rounding alone would have some direction
-            if x.norm() <= 1e-12 * size:
-                raise ValueError("a kernel whose alignment is asked for is zero once centred")
-        a, b = centres
-        sizes = [x.norm().item() for x in centres]
-    return ((a / sizes[0]) * (b / sizes[1])).sum().clamp(-1, 1).item()
-
-
-def target_kernel(y: Tensor, *, trace_outputs: bool = False) -> Tensor:
-    """The kernel `y y^T` of the targets, in the shape of a tangent kernel.
-
-    Args:
-        y: targets in the shape of the outputs, `(N, L, v)` or `(N,)`.
-        trace_outputs: sum over the last axis, as in `antk` and `empirical_ntk`.
-
-    Returns:
-        `(*y.shape, *y.shape)`, without the last axis of both if `trace_outputs`.
-
-    Raises:
-        ValueError: a number, or only one axis where the last is summed over.
-        TypeError: no tensor, or `trace_outputs` that is no bool.
-
-    >>> target_kernel(torch.tensor([1.0, -2.0])).tolist()
-    [[1.0, -2.0], [-2.0, 4.0]]
-    """
-    _require_bool("trace_outputs", trace_outputs)
-    if not isinstance(y, Tensor):
-        raise TypeError(f"targets are a tensor, got {type(y).__name__}")
-    if y.ndim < 1 + trace_outputs:
-        raise ValueError(
-            f"targets have an axis of samples{' and one of outputs' if trace_outputs else ''}, "
-            f"got {tuple(y.shape)}"
-        )
-    if trace_outputs:
-        return torch.tensordot(y, y.movedim(-1, 0), 1)
-    return y[(...,) + (None,) * y.ndim] * y
 
 
 def kernel_cosines(traces: Sequence[KernelTrace], *, centred: bool = False) -> Tensor:
@@ -284,40 +183,9 @@ def kernel_cosines(traces: Sequence[KernelTrace], *, centred: bool = False) -> T
     return found
 
 
-def _checked(K: object, what: str) -> Tensor:
-    if not isinstance(K, Tensor):
-        raise TypeError(f"{what} is a tensor, got {type(K).__name__}")
-    kernel_matrix(K)
-    if not torch.isfinite(K).all():
-        raise ValueError(f"{what} is not finite")
-    return K
-
-
-def _norm(K: Tensor, what: str) -> float:
-    size = K.norm().item()
-    if size == 0:
-        raise ValueError(f"{what} is zero")
-    return size
-
-
-def _unit(K: Tensor) -> float:
-    """The power of two below the largest entry, by which division is exact; 1 for no entry."""
-    largest = K.abs().max().item() if K.numel() else 0.0
-    return math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 1.0
-
-
-def _require_bool(name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} is True or False, got {value!r}")
-
-
-def _centred(K: Tensor) -> Tensor:
-    return K - K.mean(0) - K.mean(1, keepdim=True) + K.mean()
-
-
 def _spectrum(K: Tensor) -> Tensor:
     """Eigenvalues in ascending order."""
-    unit = _unit(K)
+    unit = power_of_two(K)
     X = K / unit
     if X.shape[0] != X.shape[1] or (X - X.mT).norm() > 1e-3 * X.norm():
         raise ValueError(
