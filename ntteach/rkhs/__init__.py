@@ -1,0 +1,49 @@
+"""Kernels on sequences, functions in their spaces, and functionals of these with their gradients.
+
+Section 3 of the paper as a library: a kernel's space (Section 3.1), evaluation (Eq. 1), functional
+gradients (Definition 2, Lemmas 5 and 6) and learning along them (Eq. 5).
+"""
+
+from ntteach.rkhs.definiteness import check_gram
+from ntteach.rkhs.functionals import (
+    Composition,
+    Functional,
+    RealFunctional,
+    SquaredNorm,
+    compose,
+    evaluate,
+    functional_gradient,
+    squared_norm,
+)
+from ntteach.rkhs.functions import Function, inner, norm, section, zero
+from ntteach.rkhs.kernels import Kernel
+from ntteach.rkhs.outputs import frozen_antk, normalised, separable
+from ntteach.rkhs.pointwise import gaussian, laplace, linear, polynomial
+
+__all__ = [
+    # kernels
+    "Kernel",
+    "linear",
+    "polynomial",
+    "gaussian",
+    "laplace",
+    "frozen_antk",
+    "separable",
+    "normalised",
+    "check_gram",
+    # functions
+    "Function",
+    "zero",
+    "section",
+    "inner",
+    "norm",
+    # functionals
+    "RealFunctional",
+    "Functional",
+    "SquaredNorm",
+    "Composition",
+    "evaluate",
+    "squared_norm",
+    "compose",
+    "functional_gradient",
+]
