@@ -40,7 +40,7 @@ G, s = _base("G"), _base("s")  # derivative of the loss by the output; scalar in
 X = _base("X")  # a change of basis of queries and keys
 R = _base("R")  # derivative of the loss by W_Q W_K^T / sqrt(d_k)
 # Choosing among r outputs: their residuals, two choices (1 is chosen), a function in coordinates, a
-# factor of what the kernel is beside a multiple of the identity, outputs or losses at another point.
+# factor of what the kernel is beside a multiple of the identity, what G is at another point.
 rho, chi, psi, z, U, G2 = (_base(name) for name in ("rho", "chi", "psi", "z", "U", "G2"))
 S2, C2, m2 = _base("S2"), _base("C2"), _base("m2")  # the second sequence
 D_Q, D_K, D_V = _base("D_Q"), _base("D_K"), _base("D_V")  # a direction in parameter space
