@@ -39,6 +39,8 @@ LAYERS: list[tuple[str, str, str]] = [
     # tangent kernels of any module, and of any kernel along a run: torch alone
     ("ntteach.empirical*", "empirical*", "torch"),
     ("ntteach.dynamics*", "dynamics*", "torch"),
+    # both sides of a bound, for a matrix, a kernel, or a model
+    ("ntteach.bounds*", "learner losses tangent empirical rkhs* bounds*", "torch numpy"),
     # symbols
     ("ntteach.symbols*", "symbols*", "sympy"),
     ("derivations.*", "symbols", "sympy"),

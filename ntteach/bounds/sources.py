@@ -1,0 +1,122 @@
+"""Where the kernel of a bound comes from: a matrix, a kernel on sequences, or a live model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ntteach.bounds.gram import Gram, gram
+from ntteach.empirical import empirical_ntk
+from ntteach.learner import AttentionLearner, Mask
+from ntteach.rkhs.kernels import Kernel
+from ntteach.tangent import antk
+
+
+def kernel_of(
+    source: Any,
+    sequences: Any = None,
+    *,
+    mask: Mask = None,
+    heads: int = 1,
+    outputs: int = 1,
+) -> Gram:
+    """The Gram matrix of the outputs, from whatever gives one; in float64.
+
+    Args:
+        source: a Gram matrix (as `gram` reads it), an `rkhs` kernel, parameters of `attention`, an
+            `AttentionLearner` (both by `antk`) or any module (by `empirical_ntk`).
+        sequences: `(N, L, d)`, for all but a matrix; for a module whatever it is called with.
+        mask: for parameters of `attention`.
+        heads: for parameters of `attention`.
+        outputs: v for a matrix `(n, n)`.
+
+    Raises:
+        ValueError: sequences missing or not wanted; as `gram`, `antk` or `empirical_ntk`.
+        TypeError: as these.
+
+    >>> line = torch.nn.Linear(1, 1, bias=False)
+    >>> kernel_of(line, torch.tensor([[1.0], [2.0]])).matrix.tolist()
+    [[1.0, 2.0], [2.0, 4.0]]
+    """
+    if isinstance(source, Kernel | torch.nn.Module | Mapping):
+        if sequences is None:
+            raise ValueError(
+                f"a {type(source).__name__} is no Gram matrix: give the sequences= it is taken of"
+            )
+    elif sequences is not None:
+        raise ValueError("sequences are given with a kernel or a model, not with a Gram matrix")
+    if isinstance(source, Kernel):
+        return _of_kernel(source, _double(sequences))
+    if isinstance(source, torch.nn.Module):
+        return _of_module(doubled(source), _double(sequences))
+    if isinstance(source, Mapping):
+        params = {name: weight.detach().double() for name, weight in source.items()}
+        S = _batch(_double(sequences))
+        return gram(antk(params, S, mask=mask, heads=heads), name="the ANTK")
+    return gram(source, outputs=outputs)
+
+
+def doubled(module: torch.nn.Module) -> torch.nn.Module:
+    """A copy in float64 and eval mode.
+
+    Raises:
+        ValueError: it cannot be copied.
+    """
+    try:
+        return copy.deepcopy(module).double().eval()
+    except Exception as error:
+        raise ValueError(f"{type(module).__name__} cannot be copied: {error}") from error
+
+
+def attention_weights_of(module: torch.nn.Module) -> Mapping[str, Tensor] | None:
+    """The parameters of `attention` if the module is an `AttentionLearner` that trains them all."""
+    if type(module) is not AttentionLearner or not all(
+        p.requires_grad for p in module.parameters()
+    ):
+        return None
+    named = dict(module.named_parameters())
+    # a parametrized weight is trained through other parameters than W_Q, W_K, W_V, W_O
+    return named if set(named) <= {"W_Q", "W_K", "W_V", "W_O"} else None
+
+
+def _of_kernel(kernel: Kernel, S: Tensor) -> Gram:
+    o = kernel.outputs_at(S)
+    found = gram(kernel.gram(S), outputs=o, name="the Gram matrix")
+    return replace(found, shape=(len(S), o)) if kernel.vector_valued else found
+
+
+def _of_module(module: torch.nn.Module, sequences: Any) -> Gram:
+    params = attention_weights_of(module)
+    if params is not None and isinstance(module, AttentionLearner):
+        S = _batch(sequences)
+        mask = "causal" if module.causal else None
+        return gram(antk(params, S, mask=mask, heads=module.heads), name="the ANTK")
+    K = empirical_ntk(module, sequences)
+    half = K.ndim // 2
+    shape = tuple(K.shape[:half])
+    n = K.shape[:half].numel()
+    # (N,) and (N, L) are numbers, one for each sequence or element; else the last axis is v
+    length = sequences.shape[1] if isinstance(sequences, Tensor) and sequences.ndim > 2 else None
+    scalar = half == 1 or (half == 2 and shape[1] == length)
+    found = gram(K.reshape(n, n), outputs=1 if scalar else shape[-1], name="the tangent kernel")
+    return replace(found, shape=shape, sequences=shape[0])
+
+
+def _batch(S: Any) -> Any:
+    return S[None] if isinstance(S, Tensor) and S.ndim == 2 else S
+
+
+def _double(inputs: Any) -> Any:
+    """Floating-point tensors in float64; class numbers, masks and token ids as they are."""
+    if isinstance(inputs, Tensor):
+        return inputs.detach().double() if inputs.is_floating_point() else inputs
+    if isinstance(inputs, Mapping):
+        return {name: _double(x) for name, x in inputs.items()}
+    if isinstance(inputs, tuple | list):
+        return tuple(_double(x) for x in inputs)
+    return inputs
