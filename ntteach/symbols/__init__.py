@@ -90,6 +90,7 @@ from .names import (
     m2,
     mu,
     n,
+    nu,
     o,
     p,
     psi,
@@ -104,6 +105,7 @@ from .names import (
     v,
     v_h,
     w,
+    xi,
     z,
 )
 from .normal_form import canonical, is_zero
@@ -125,7 +127,7 @@ __all__ = [
     # a second sequence, a direction
     "L2", "M2", "j2", "c2", "h2", "e2", "S2", "C2", "m2", "D_Q", "D_K", "D_V",
     # functions of a kernel
-    "Phi", "Psi", "alpha", "beta", "T", "Z",
+    "Phi", "Psi", "alpha", "beta", "T", "Z", "nu", "xi",
     # what is known of them
     "INDEX_RANGES", "SHAPES",
     # Eq. 2

@@ -49,6 +49,7 @@ D, q = _base("D"), _base("q")  # a direction of outputs; their weights
 Phi, Psi = _base("Phi"), _base("Psi")  # features of sequences (and outputs) for two kernels
 alpha, beta = _base("alpha"), _base("beta")  # coefficients of two functions of a kernel
 T, Z = _base("T"), _base("Z")  # targets and weights of sequences
+nu, xi = _base("nu"), _base("xi")  # eigenvalues of a kernel; curvatures of the loss at outputs
 sigma = Function("sigma", integer=True, positive=True)  # a bijection of 1..L
 
 # Every free index lies in each of the ranges 1..n listed for it. A Kronecker delta with a
@@ -112,5 +113,7 @@ SHAPES: dict[tuple[str, int], tuple[Expr | None, ...]] = {
     **{(name, 1): (r,) for name in ("rho", "chi", "psi", "G", "G2")},
     ("z", 1): (M,),
     ("U", 2): (r, M),
+    ("nu", 1): (M,),
+    ("xi", 1): (r,),
     ("G2", 3): (N, L2, v),
 }
