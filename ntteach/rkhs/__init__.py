@@ -4,6 +4,7 @@ Section 3 of the paper as a library: a kernel's space (Section 3.1), evaluation 
 gradients (Definition 2, Lemmas 5 and 6) and learning along them (Eq. 5).
 """
 
+from ntteach.rkhs.alignment import global_alignment
 from ntteach.rkhs.definiteness import check_gram
 from ntteach.rkhs.functionals import (
     Composition,
@@ -17,8 +18,10 @@ from ntteach.rkhs.functionals import (
 )
 from ntteach.rkhs.functions import Function, inner, norm, section, zero
 from ntteach.rkhs.kernels import Kernel
-from ntteach.rkhs.outputs import frozen_antk, normalised, separable
+from ntteach.rkhs.normalisation import normalised
+from ntteach.rkhs.outputs import frozen_antk, separable
 from ntteach.rkhs.pointwise import gaussian, laplace, linear, polynomial
+from ntteach.rkhs.signatures import signature
 
 __all__ = [
     # kernels
@@ -27,6 +30,8 @@ __all__ = [
     "polynomial",
     "gaussian",
     "laplace",
+    "global_alignment",
+    "signature",
     "frozen_antk",
     "separable",
     "normalised",

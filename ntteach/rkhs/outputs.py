@@ -1,4 +1,4 @@
-"""Kernels for several outputs at once, and kernels of unit diagonal."""
+"""Kernels for several outputs at once: separable, and full."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from ntteach.rkhs.definiteness import check_gram
@@ -65,6 +64,7 @@ def separable(kernel: Kernel, B: Tensor) -> Kernel:
             indefinite.
         TypeError: B that is no floating-point tensor.
 
+    >>> import torch
     >>> from ntteach.rkhs import linear
     >>> K = separable(linear(), torch.diag(torch.tensor([1.0, 2.0])))
     >>> K.gram(torch.tensor([[[3.0]]])).tolist()
@@ -150,59 +150,10 @@ def frozen_antk(
         ValueError: a mask of its own for each sequence; all else when the kernel is used.
         TypeError: parameters that are no mapping.
 
+    >>> import torch
     >>> zero, one = torch.zeros(1, 1), torch.ones(1, 1)
     >>> K = frozen_antk({"W_Q": zero, "W_K": one, "W_V": one})
     >>> K(torch.tensor([[[0.0], [2.0]]])).shape
     torch.Size([1, 2, 1, 2])
     """
     return FrozenANTK(params, mask, heads)
-
-
-@dataclass(frozen=True)
-class Normalised(Kernel):
-    """`k(x, y) / sqrt(k(x, x) k(y, y))`, and 0 where k(x, x) or k(y, y) is."""
-
-    kernel: Kernel
-
-    def __post_init__(self) -> None:
-        if self.kernel.vector_valued:
-            raise ValueError("a scalar kernel can be normalised, got a vector-valued one")
-
-    def _values(self, S: Tensor, T: Tensor) -> Tensor:
-        K = self.kernel._values(S, T)
-        if T is S:
-            left = right = inverse_roots(K.diagonal())
-        else:
-            left, right = (inverse_roots(self.kernel._diagonal(x)) for x in (S, T))
-        return K * left[:, None] * right
-
-    def _diagonal(self, S: Tensor) -> Tensor:
-        k = self.kernel._diagonal(S)
-        return k * inverse_roots(k).square()
-
-
-def normalised(kernel: Kernel) -> Kernel:
-    """The kernel `k(S, S') / sqrt(k(S, S) k(S', S'))`: the cosine of the angle in feature space.
-
-    It is 0 where k(S, S) = 0, for such an S has no direction.
-
-    Args:
-        kernel: a scalar kernel k.
-
-    Returns:
-        A scalar kernel with diagonal 1 (or 0).
-
-    Raises:
-        ValueError: a vector-valued kernel.
-
-    >>> from ntteach.rkhs import linear
-    >>> normalised(linear())(torch.tensor([[[3.0]], [[-2.0]], [[0.0]]])).round(decimals=6).tolist()
-    [[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
-    """
-    return Normalised(kernel)
-
-
-def inverse_roots(k: Tensor) -> Tensor:
-    """`k^(-1/2)`, and 0 without gradient where k is not positive."""
-    positive = k > 0
-    return torch.where(positive, k, 1.0).rsqrt() * positive

@@ -14,8 +14,8 @@ from ntteach.rkhs.kernels import Kernel, check_positive
 
 On = Literal["flat", "mean"]
 
-# Numbers held at a time beyond arguments and result.
-ROOM = 1 << 22
+# Distances at a time, few enough for a processor's cache.
+ROOM = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -189,6 +189,15 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     From differences, not from inner products: those would leave a distance of the order of
     `sqrt(epsilon) |x|` between a vector and itself.
     """
-    rows = max(1, ROOM // max(1, y.numel()))
-    parts = [(part[:, None] - y).square().sum(-1) for part in x.split(rows)]
+    columns = y.mT.contiguous()
+    rows = max(1, ROOM // max(1, len(y)))
+    parts = [_sum_of_squares(part.mT, columns) for part in x.split(rows)]
     return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def _sum_of_squares(x: Tensor, y: Tensor) -> Tensor:
+    """`sum_k (x_kn - y_km)^2`, one coordinate after the other: `(D, n)`, `(D, m)` to `(n, m)`."""
+    total = (x[0, :, None] - y[0]).square()
+    for a, b in zip(x[1:], y[1:], strict=True):
+        total = total + (a[:, None] - b).square()
+    return total
