@@ -8,12 +8,17 @@ model and data of one's own.
 from ntteach.bounds.eigenmodes import EigenmodeDecay, eigenmode_decay
 from ntteach.bounds.reduction import Hypothesis, Reduction
 from ntteach.bounds.sufficient import FORMS, sufficient_reduction
+from ntteach.bounds.trace import Record, ReductionTrace, Summary, reductions_along
 
 __all__ = [
     "FORMS",
     "EigenmodeDecay",
     "Hypothesis",
+    "Record",
     "Reduction",
+    "ReductionTrace",
+    "Summary",
     "eigenmode_decay",
+    "reductions_along",
     "sufficient_reduction",
 ]

@@ -51,13 +51,12 @@ def kernel_of(
     elif sequences is not None:
         raise ValueError("sequences are given with a kernel or a model, not with a Gram matrix")
     if isinstance(source, Kernel):
-        return _of_kernel(source, _double(sequences))
+        return _of_kernel(source, in_double(sequences))
     if isinstance(source, torch.nn.Module):
-        return _of_module(doubled(source), _double(sequences))
+        return of_module(doubled(source), in_double(sequences))
     if isinstance(source, Mapping):
         params = {name: weight.detach().double() for name, weight in source.items()}
-        S = _batch(_double(sequences))
-        return gram(antk(params, S, mask=mask, heads=heads), name="the ANTK")
+        return of_attention(params, batch(in_double(sequences)), mask, heads)
     return gram(source, outputs=outputs)
 
 
@@ -90,12 +89,17 @@ def _of_kernel(kernel: Kernel, S: Tensor) -> Gram:
     return replace(found, shape=(len(S), o)) if kernel.vector_valued else found
 
 
-def _of_module(module: torch.nn.Module, sequences: Any) -> Gram:
+def of_attention(params: Mapping[str, Tensor], S: Tensor, mask: Mask, heads: int) -> Gram:
+    """The ANTK of parameters of `attention` on a batch `(N, L, d)`."""
+    return gram(antk(params, S, mask=mask, heads=heads).detach(), name="the ANTK")
+
+
+def of_module(module: torch.nn.Module, sequences: Any) -> Gram:
+    """The tangent kernel of a module as it is: the ANTK of an `AttentionLearner`."""
     params = attention_weights_of(module)
     if params is not None and isinstance(module, AttentionLearner):
-        S = _batch(sequences)
         mask = "causal" if module.causal else None
-        return gram(antk(params, S, mask=mask, heads=module.heads), name="the ANTK")
+        return of_attention(params, batch(sequences), mask, module.heads)
     K = empirical_ntk(module, sequences)
     half = K.ndim // 2
     shape = tuple(K.shape[:half])
@@ -107,16 +111,17 @@ def _of_module(module: torch.nn.Module, sequences: Any) -> Gram:
     return replace(found, shape=shape, sequences=shape[0])
 
 
-def _batch(S: Any) -> Any:
+def batch(S: Any) -> Any:
+    """One sequence `(L, d)` as a batch of one."""
     return S[None] if isinstance(S, Tensor) and S.ndim == 2 else S
 
 
-def _double(inputs: Any) -> Any:
+def in_double(inputs: Any) -> Any:
     """Floating-point tensors in float64; class numbers, masks and token ids as they are."""
     if isinstance(inputs, Tensor):
         return inputs.detach().double() if inputs.is_floating_point() else inputs
     if isinstance(inputs, Mapping):
-        return {name: _double(x) for name, x in inputs.items()}
+        return {name: in_double(x) for name, x in inputs.items()}
     if isinstance(inputs, tuple | list):
-        return tuple(_double(x) for x in inputs)
+        return tuple(in_double(x) for x in inputs)
     return inputs
