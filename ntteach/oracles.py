@@ -7,8 +7,9 @@ differences. Nothing here knows a closed form.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -228,3 +229,88 @@ def _largest_term(params: Params, C: Tensor) -> float:
     if "W_O" in params:
         terms = terms @ params["W_O"].abs()
     return terms.max().item()
+
+
+# --- kernels on sequences, in Python floats, one pair of sequences at a time ----------------------
+
+Tokens = Sequence[Sequence[float]]
+
+
+def pointwise_kernel(
+    name: str, x: Sequence[float], y: Sequence[float], **constants: float
+) -> float:
+    """The kernel of two vectors: "linear", "polynomial", "gaussian" or "laplace".
+
+    `constants` are `degree` and `constant`, or `width`.
+    """
+    inner = math.fsum(a * b for a, b in zip(x, y, strict=True))
+    if name == "linear":
+        return inner
+    if name == "polynomial":
+        return math.prod([inner + constants["constant"]] * int(constants["degree"]))
+    distance = math.dist(x, y)
+    if name == "laplace":
+        return math.exp(-distance / constants["width"])
+    return math.exp(-((distance / constants["width"]) ** 2) / 2)
+
+
+def alignment_kernel(S: Tokens, T: Tokens, width: float, local: str = "safe") -> float:
+    """The sum over all alignments of products of local kernels, one alignment after the other.
+
+    An alignment starts at the first tokens, ends at the last, and each step moves on by one in S,
+    in T, or in both. Their number is that of Delannoy.
+    """
+
+    def compare(i: int, j: int) -> float:
+        g = pointwise_kernel("gaussian", S[i], T[j], width=width)
+        # the sum of all powers of g / 2, which are kernels
+        return math.fsum((g / 2) ** n for n in range(1, 80)) if local == "safe" else g
+
+    def products(i: int, j: int, product: float) -> Iterator[float]:
+        product *= compare(i, j)
+        if (i, j) == (len(S) - 1, len(T) - 1):
+            yield product
+        for a, b in ((i + 1, j), (i, j + 1), (i + 1, j + 1)):
+            if a < len(S) and b < len(T):
+                yield from products(a, b, product)
+
+    return math.fsum(products(0, 0, 1.0))
+
+
+def signature_kernel(
+    S: Tokens,
+    T: Tokens,
+    depth: int,
+    static: Callable[[Sequence[float], Sequence[float]], float] | None = None,
+) -> float:
+    """The sum over all increasing tuples of steps of S and of T, up to `depth` long, one by one.
+
+    A factor is the inner product of two increments, in the space of the static kernel if given.
+    """
+
+    def increment(i: int, j: int) -> float:
+        if static is not None:
+            signs = {(1, 1): 1, (0, 0): 1, (0, 1): -1, (1, 0): -1}
+            return math.fsum(s * static(S[i + a], T[j + b]) for (a, b), s in signs.items())
+        columns = range(len(S[0]))
+        return math.fsum((S[i + 1][c] - S[i][c]) * (T[j + 1][c] - T[j][c]) for c in columns)
+
+    return math.fsum(
+        math.prod(increment(i, j) for i, j in zip(rows, columns, strict=True))
+        for m in range(depth + 1)
+        for rows in itertools.combinations(range(len(S) - 1), m)
+        for columns in itertools.combinations(range(len(T) - 1), m)
+    )
+
+
+def function_values(
+    kernel: Callable[[Tokens, Tokens], float],
+    centres: Sequence[Tokens],
+    coefficients: Sequence[float],
+    points: Sequence[Tokens],
+) -> list[float]:
+    """`f(S) = sum_i c_i k(S, S_i)` at each point, term by term."""
+    return [
+        math.fsum(c * kernel(S, X) for c, X in zip(coefficients, centres, strict=True))
+        for S in points
+    ]
