@@ -15,6 +15,7 @@ from ntteach.paper import (
     kernel_symmetries,
     key_gradient,
     lengths,
+    loss_constants,
     order,
     output_evolution,
     parameter_update,
@@ -46,6 +47,7 @@ registry = Registry(
         kernel_definiteness,  # Section 4.2 and Appendix A.4, after Eqs. 15 and 58
         kernel_symmetries,
         infinite_width,
+        loss_constants,  # Proposition 4 and Section 4.3: what they ask of the loss
     )
     for claim in module.CLAIMS
 )

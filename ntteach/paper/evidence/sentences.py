@@ -18,6 +18,7 @@ from ntteach.paper.evidence import (
     kernel_laws,
     kernel_symmetry_laws,
     length_laws,
+    loss_laws,
     order_laws,
     row_laws,
 )
@@ -164,6 +165,7 @@ DOMAINS: dict[str, Domain] = {
     },
     "equal losses": ([_EQUAL_LOSSES], "2 or 3 sequences of 1 to 3 losses, all of one length"),
     "losses": ([_LOSSES], "2 or 3 sequences of 1 to 3 losses"),
+    **loss_laws.DOMAINS,
 }
 
 # Every law takes a case as data and an arithmetic, so that the search (floats) and the replay
@@ -177,6 +179,7 @@ LAWS: dict[str, Law] = {
     **length_laws.LAWS,
     **kernel_laws.LAWS,
     **kernel_symmetry_laws.LAWS,
+    **loss_laws.LAWS,
 }
 
 
