@@ -25,6 +25,8 @@ from ntteach.paper.evidence.arithmetic import FLOATS, Arithmetic, Array, show
 Given = Mapping[str, Any]
 # Floats: entries are small whole numbers, so what is not zero is far above this.
 NOTHING = 1e-9
+# 2/3 < log 2 < 7/10, as e^2 < 8 = 2^3 and e^7 > 1024 = 2^10
+LOG2 = (sympy.Rational(2, 3), sympy.Rational(7, 10))
 
 
 @dataclass(frozen=True)
@@ -107,12 +109,20 @@ def read_case(given: Given, arithmetic: Arithmetic, K: Array | None = None) -> C
 
 def largest(K: Array) -> Any:
     """The largest entry of a matrix."""
-    return max(K.flat)
+    top = K.flat[0]
+    for x in K.flat:
+        top = top if at_most(x, top) else x
+    return top
 
 
 def form(x: Array, K: Array, y: Array) -> Any:
     """`x^T K y`; exact products are multiplied out, so that equal numbers look the same."""
     return tidy(x @ K @ y)
+
+
+def sum_of(x: Array) -> Any:
+    """The sum of the entries of a vector."""
+    return tidy(x.sum())
 
 
 def tidy(x: Any) -> Any:
@@ -121,10 +131,47 @@ def tidy(x: Any) -> Any:
 
 
 def at_most(x: Any, y: Any) -> bool:
-    """Whether x <= y: exactly, or for floats up to rounding."""
+    """Whether x <= y: exactly, or for floats up to rounding.
+
+    Raises:
+        ValueError: exact numbers with log 2 that `LOG2` does not tell apart.
+    """
     if isinstance(x, float) or isinstance(y, float):
         return bool(x <= y + NOTHING * max(1.0, abs(x), abs(y)))
-    return bool(tidy(y - x) >= 0)
+    low, high = enclosure(tidy(y - x))
+    if low < 0 <= high:
+        raise ValueError(f"bounds on log 2 do not say whether {x} <= {y}")
+    return low >= 0
+
+
+def enclosure(x: Any) -> tuple[Any, Any]:
+    """Rational bounds of a number, or of a rational function of log 2, by bounds on log 2."""
+    x = sympy.sympify(x)
+    if x.is_Rational:
+        return x, x
+    above, below = sympy.fraction(sympy.together(x))
+    if not below.is_Rational:
+        (a, b), (c, d) = enclosure(sympy.expand(above)), enclosure(sympy.expand(below))
+        if c * d <= 0:
+            raise ValueError(f"bounds on log 2 do not give the denominator of {x} a sign")
+        ends = sorted(p / q for p in (a, b) for q in (c, d))
+        return ends[0], ends[-1]
+    low = high = sympy.Integer(0)
+    for (power,), q in sympy.Poly(x, sympy.log(2)).terms():
+        ends = sorted(q * bound**power for bound in LOG2)
+        low, high = low + ends[0], high + ends[1]
+    return low, high
+
+
+def enclosed(x: Any, y: Any) -> str:
+    """Why x > y or x <= y where log 2 is in them, in words; nothing for rational numbers."""
+    if not any(isinstance(z, sympy.Expr) and not z.is_Rational for z in (x, y)):
+        return ""
+    (x_low, x_high), (y_low, y_high) = enclosure(x), enclosure(y)
+    return (
+        f" (with 2/3 < log 2 < 7/10, as e^2 < 8 and e^7 > 2^10: the left is between {x_low} and "
+        f"{x_high}, the right between {y_low} and {y_high})"
+    )
 
 
 def pivots(K: Array) -> list[Any] | None:
@@ -144,8 +191,13 @@ def pivots(K: Array) -> list[Any] | None:
         open_.remove(pivot)
         for i in open_:
             ratio = left[i, pivot] / left[pivot, pivot]
-            left[i] = [tidy(x - ratio * y) for x, y in zip(left[i], left[pivot], strict=True)]
+            left[i] = [_reduced(x - ratio * y) for x, y in zip(left[i], left[pivot], strict=True)]
     return found
+
+
+def _reduced(x: Any) -> Any:
+    # elimination divides by polynomials in log 2
+    return sympy.cancel(x) if isinstance(x, sympy.Expr) and not x.is_Rational else x
 
 
 def symmetric(K: Array) -> Hypothesis:
