@@ -19,7 +19,7 @@ from ntteach.checks import search as search_module
 from ntteach.checks import trend as trend_module
 from ntteach.checks.agree import agree, worst_margin
 from ntteach.checks.replay import replays
-from ntteach.checks.search import breaks, holds, smallest_violation
+from ntteach.checks.search import breaks, has_violation, holds, smallest_violation
 from ntteach.checks.trend import fit_slope, slope_is
 from ntteach.claims import (
     Check,
@@ -188,6 +188,34 @@ def test_the_same_seed_draws_the_same_cases():
 
     assert drawn(3) == drawn(3)
     assert drawn(3) != drawn(4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("bound", [-1001, 0, 17, 600, 990, 1001])
+def test_a_violation_is_told_where_a_smallest_one_is_found(bound: int, seed: int):
+    def law(numbers: list[int]) -> bool:
+        return max(numbers) < bound
+
+    found = smallest_violation(law, [PAIRS, TRIPLES], examples=20, seed=seed)
+    assert has_violation(law, [PAIRS, TRIPLES], examples=20, seed=seed) == (found is not None)
+
+
+def test_all_laws_are_asked_about_the_same_cases():
+    def asked(law: Callable[[list[int]], bool]) -> list[list[int]]:
+        cases: list[list[int]] = []
+
+        def noted(case: list[int]) -> bool:
+            cases.append(case)
+            return law(case)
+
+        has_violation(noted, [PAIRS, TRIPLES], examples=40, seed=1)
+        return cases
+
+    everything = asked(lambda case: True)
+    assert {len(case) for case in everything} == {2, 3}
+    assert len(everything) == 40
+    first = next(n for n, case in enumerate(everything) if not small(case))
+    assert asked(small) == everything[: first + 1]
 
 
 def test_what_holds_is_not_broken():
@@ -454,29 +482,27 @@ def same_slope(x: Any, y: Any) -> trend_module.Slope:
     return trend_module.Slope(1.0, 1.0, 1.0)
 
 
-def finds_anything(law: Any, domain: Any, **_: Any) -> Any:
-    return {"losses": [[1], [0, 0]]}
-
-
-def finds_nothing(law: Any, domain: Any, **_: Any) -> None:
-    return None
-
-
-AGREE, SEARCH = (agree_module, "worst_margin"), (search_module, "smallest_violation")
+AGREE, SEARCH, TREND = agree_module, search_module, trend_module
+NOTHING = {"has_violation": lambda *_, **__: False, "smallest_violation": lambda *_, **__: None}
+ANYTHING = {
+    "has_violation": lambda *_, **__: True,
+    "smallest_violation": lambda *_, **__: {"losses": [[1], [0, 0]]},
+}
 BROKEN = {
-    "agrees with everything": (*AGREE, always_agrees, "gradient-flow-product"),
-    "agrees with nothing": (*AGREE, never_agrees, "gradient-flow-product"),
-    "finds nothing, where nothing is": (*SEARCH, finds_nothing, "equal-length-mean"),
-    "finds nothing, where something is": (*SEARCH, finds_nothing, "unequal-length-mean"),
-    "finds something everywhere": (*SEARCH, finds_anything, "unequal-length-mean"),
-    "always the same slope": (trend_module, "fit_slope", same_slope, "gradient-flow-limit"),
+    "agrees with everything": (AGREE, {"worst_margin": always_agrees}, "gradient-flow-product"),
+    "agrees with nothing": (AGREE, {"worst_margin": never_agrees}, "gradient-flow-product"),
+    "finds nothing, where nothing is": (SEARCH, NOTHING, "equal-length-mean"),
+    "finds nothing, where something is": (SEARCH, NOTHING, "unequal-length-mean"),
+    "finds something everywhere": (SEARCH, ANYTHING, "unequal-length-mean"),
+    "always the same slope": (TREND, {"fit_slope": same_slope}, "gradient-flow-limit"),
 }
 
 
 @pytest.mark.parametrize("error", BROKEN)
 def test_a_checker_that_is_broken_moves_the_verdict(error: str, monkeypatch: pytest.MonkeyPatch):
-    module, name, planted, key = BROKEN[error]
-    monkeypatch.setattr(module, name, planted)
+    module, planted, key = BROKEN[error]
+    for name, function in planted.items():
+        monkeypatch.setattr(module, name, function)
     assert alone(key) is Verdict.UNDECIDED
 
 

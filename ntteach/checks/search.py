@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from typing import Generic, TypeAlias, TypeVar
 
 from hypothesis import HealthCheck, Phase, find, settings
@@ -25,37 +27,75 @@ def smallest_violation(
 ) -> Case | None:
     """The smallest case found that breaks the law, or None; the same for the same seed.
 
-    A law is True where it holds, False where it is broken, None where a hypothesis is not met.
+    A law is True where it holds, False where it is broken, None where a hypothesis is not met;
+    it leaves a case as it is, since other laws are asked about the same one.
     The domain is a ladder of strategies, smallest shapes first: shrinking makes entries small,
     but does not change the shape of a matrix. Each rung gets its share of the examples.
     """
-    for strategy in domain:
-        found = _smallest(law, strategy, max(1, examples // len(domain)), seed)
-        if found is not None:
-            return found
+    rung = _first_rung_with_violation(law, domain, examples, seed)
+    return None if rung is None else _smallest(law, rung, _share(examples, domain), seed)
+
+
+def has_violation(
+    law: Law[Case],
+    domain: Sequence[SearchStrategy[Case]],
+    *,
+    examples: int,
+    seed: int = 0,
+) -> bool:
+    """Whether `smallest_violation` finds a case; it is not made smaller, which takes longest."""
+    return _first_rung_with_violation(law, domain, examples, seed) is not None
+
+
+def _first_rung_with_violation(
+    law: Law[Case], domain: Sequence[SearchStrategy[Case]], examples: int, seed: int
+) -> SearchStrategy[Case] | None:
+    for rung in domain:
+        if any(law(case) is False for case in _drawn(rung, _share(examples, domain), seed)):
+            return rung
     return None
 
 
-def _smallest(
-    law: Law[Case], domain: SearchStrategy[Case], examples: int, seed: int
-) -> Case | None:
-    quiet = settings(
+def _share(examples: int, domain: Sequence[SearchStrategy[Case]]) -> int:
+    return max(1, examples // len(domain))
+
+
+@lru_cache(maxsize=1024)
+def _drawn(rung: SearchStrategy[Case], examples: int, seed: int) -> tuple[Case, ...]:
+    """The cases that are drawn where no law is broken, the same for each law and its mutants."""
+    cases: list[Case] = []
+    with suppress(NoSuchExample):
+        find(
+            rung,
+            lambda case: cases.append(case) is not None,
+            settings=_quiet(examples),
+            random=random.Random(seed),
+        )
+    return tuple(cases)
+
+
+def _smallest(law: Law[Case], rung: SearchStrategy[Case], examples: int, seed: int) -> Case:
+    # draws what `_drawn` draws up to the first case that breaks the law, and makes that one smaller
+    return find(
+        rung,
+        lambda case: law(case) is False,
+        settings=_quiet(examples),
+        random=random.Random(seed),
+    )
+
+
+def _quiet(examples: int) -> settings:
+    return settings(
         max_examples=examples,
         database=None,
         deadline=None,
         suppress_health_check=[*HealthCheck],  # pyright: ignore[reportArgumentType]
         phases=(Phase.generate, Phase.shrink),
     )
-    try:
-        return find(
-            domain, lambda case: law(case) is False, settings=quiet, random=random.Random(seed)
-        )
-    except NoSuchExample:
-        return None
 
 
 class _Counted(Generic[Case]):
-    """A law that counts the cases it was asked about, and those that met its hypotheses."""
+    """A law that counts the cases drawn for it, and those that met its hypotheses."""
 
     def __init__(self, law: Law[Case]) -> None:
         self.law, self.drawn, self.cases = law, 0, 0
@@ -96,18 +136,17 @@ def holds(
         describe: a case in words.
     """
     counted = _Counted(law)
-    found = smallest_violation(counted, domain, examples=examples, seed=seed)
+    broken = has_violation(counted, domain, examples=examples, seed=seed)
     planted = tuple(
-        Mutant(
-            name,
-            refuted=smallest_violation(mutant, domain, examples=examples, seed=seed) is not None,
-        )
+        Mutant(name, refuted=has_violation(mutant, domain, examples=examples, seed=seed))
         for name, mutant in mutants.items()
     )
-    if found is None:
+    if not broken:
         return Evidence(
             Outcome.SUPPORTS, scope, counted.cases, detail=counted.nothing(), mutants=planted
         )
+    found = smallest_violation(law, domain, examples=examples, seed=seed)
+    assert found is not None, "a law answers the same for the same case"
     detail = f"smallest case found: {describe(found)}"
     return Evidence(Outcome.REFUTES, scope, counted.cases, detail=detail, mutants=planted)
 
@@ -142,12 +181,14 @@ def breaks(
     planted = tuple(
         Mutant(
             f"control: {name}",
-            refuted=smallest_violation(control, domain, examples=examples, seed=seed) is None,
+            refuted=not has_violation(control, domain, examples=examples, seed=seed),
         )
         for name, control in controls.items()
     )
     counted = _Counted(law)
-    found = smallest_violation(counted, domain, examples=examples, seed=seed)
+    found = None
+    if has_violation(counted, domain, examples=examples, seed=seed):
+        found = smallest_violation(law, domain, examples=examples, seed=seed)
     if found is None:
         return Evidence(
             Outcome.SUPPORTS, scope, counted.cases, detail=counted.nothing(), mutants=planted

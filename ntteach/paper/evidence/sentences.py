@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from ntteach.checks.replay import replays
-from ntteach.checks.search import breaks, holds, smallest_violation
+from ntteach.checks.search import breaks, has_violation, holds, smallest_violation
 from ntteach.claims import Claim, Counterexample, Evidence, Mutant, Outcome, Setting
 from ntteach.paper.evidence import (
     controls,
@@ -294,10 +294,9 @@ def search_finds(
         mutants=tuple(
             Mutant(
                 f"control: {name}",
-                smallest_violation(
+                not has_violation(
                     _float(LAWS[name]), strategy, examples=examples, seed=setting.seed
-                )
-                is None,
+                ),
             )
             for name in controls
         ),
