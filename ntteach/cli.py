@@ -136,6 +136,11 @@ def _replay(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
+    if args.bound:
+        return import_module("ntteach.variants.bound").command(args)
+    for option in ("plot", "steps"):
+        if getattr(args, option) is not None:
+            raise UserError(f"--{option} is for a check of a bound: --bound")
     return import_module("ntteach.variants").command(args)
 
 
@@ -216,11 +221,25 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("key", metavar="KEY")
     add_json(replay)
 
-    check = add("check", _check, "Test the gradient and the laws of an attention of your own.")
+    check = add(
+        "check", _check, "Test the gradient and the laws of an attention of your own, or a bound."
+    )
     check.add_argument(
         "target",
         metavar="MODULE:NAME",
-        help="a function f(S), a torch module, or a factory without arguments",
+        help="a function f(S), a torch module, or a factory without arguments; with --bound a "
+        "mapping with model, sequences, targets, or a function without arguments that returns one",
+    )
+    check.add_argument(
+        "--bound",
+        action="store_true",
+        help="how fast its loss falls, beside what each form of Proposition 4 promises",
+    )
+    check.add_argument(
+        "--steps", type=_whole(1), metavar="N", help="of gradient descent, with --bound"
+    )
+    check.add_argument(
+        "--plot", metavar="FILE", help="draw both sides, with --bound: .png .pdf .svg"
     )
     # Shape and laws are read where they are used: their words have one home.
     check.add_argument("--shape", metavar="N,L,d", help="sequences, their length, their width")
