@@ -18,10 +18,22 @@ from ntteach.rkhs.functionals import (
 )
 from ntteach.rkhs.functions import Function, inner, norm, section, zero
 from ntteach.rkhs.kernels import Kernel
+from ntteach.rkhs.learner import FunctionalLearner
 from ntteach.rkhs.normalisation import normalised
 from ntteach.rkhs.outputs import frozen_antk, separable
 from ntteach.rkhs.pointwise import gaussian, laplace, linear, polynomial
 from ntteach.rkhs.signatures import signature
+from ntteach.rkhs.teachers import (
+    Teacher,
+    functional_gradient_teacher,
+    gradient_teacher,
+    greedy_teacher,
+    mixture_teacher,
+    ntk_teacher,
+    random_teacher,
+    recorded_teacher,
+)
+from ntteach.rkhs.teaching import History, Pool, teach, teach_separately
 
 __all__ = [
     # kernels
@@ -51,4 +63,19 @@ __all__ = [
     "squared_norm",
     "compose",
     "functional_gradient",
+    # learning and teaching
+    "FunctionalLearner",
+    "Pool",
+    "History",
+    "teach",
+    "teach_separately",
+    # teachers
+    "Teacher",
+    "random_teacher",
+    "greedy_teacher",
+    "gradient_teacher",
+    "functional_gradient_teacher",
+    "ntk_teacher",
+    "mixture_teacher",
+    "recorded_teacher",
 ]
