@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from ntteach import bounds, losses, rkhs
     from ntteach.dynamics import (
         KernelTrace,
         kernel_alignment,
@@ -65,6 +66,9 @@ _EXPORTS = {
     "verify": "ntteach.paper",
 }
 
+# whole modules: function space, losses, both sides of the inequalities
+_MODULES = ("bounds", "losses", "rkhs")
+
 __all__ = [
     "AttentionLearner",
     "KernelTrace",
@@ -75,6 +79,7 @@ __all__ = [
     "attention_jacobian",
     "attention_weights",
     "average_loss",
+    "bounds",
     "empirical_ntk",
     "gradient_norms",
     "importance",
@@ -82,11 +87,13 @@ __all__ = [
     "kernel_cosines",
     "kernel_matrix",
     "key_gradient",
+    "losses",
     "mean_readout",
     "padding_mask",
     "parameter_gradient",
     "query_gradient",
     "registry",
+    "rkhs",
     "sketched_ntk",
     "target_kernel",
     "value_gradient",
@@ -95,6 +102,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"ntteach.{name}")
     if name not in _EXPORTS:
         raise AttributeError(f"module 'ntteach' has no attribute {name!r}")
     value = getattr(import_module(_EXPORTS[name]), name)
@@ -103,4 +112,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_EXPORTS})
+    return sorted({*globals(), *_EXPORTS, *_MODULES})

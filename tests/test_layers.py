@@ -24,7 +24,11 @@ DERIVATIONS = next(
 MATHEMATICS = "learner sequences losses gradients tangent* rkhs* bounds* oracles symbols"
 LAYERS: list[tuple[str, str, str]] = [
     # the names of the package; all but __version__ load when they are used
-    ("ntteach", "gradients learner sequences tangent empirical dynamics paper", ""),
+    (
+        "ntteach",
+        "gradients learner sequences tangent empirical dynamics bounds losses rkhs paper",
+        "",
+    ),
     # claims: nothing but themselves
     ("ntteach.claims*", "claims*", ""),
     # hand-derived
