@@ -26,7 +26,7 @@ class Normalised(Kernel):
             left = right = _inverse_roots(K.diagonal())
         else:
             left, right = (_inverse_roots(self.kernel._diagonal(x)) for x in (S, T))
-        return K * left[:, None] * right
+        return K * (left[:, None] * right)
 
     def _diagonal(self, S: Tensor) -> Tensor:
         k = self.kernel._diagonal(S)

@@ -90,10 +90,10 @@ class Laplace(Pointwise):
 
     def _values(self, S: Tensor, T: Tensor) -> Tensor:
         squares = squared_distances(*self._vectors(S, T))
-        apart = squares > 0
+        equal = squares == 0
         # the root has no derivative at 0: it is taken of 1 there, and passes no gradient
-        distances = torch.where(apart, squares, 1.0).sqrt() * apart
-        return torch.exp(-distances / self.width)
+        distances = torch.where(equal, 1.0, squares).sqrt()
+        return torch.exp(-torch.where(equal, 0.0, distances) / self.width)
 
 
 def linear(*, on: On = "flat") -> Kernel:
