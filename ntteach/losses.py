@@ -148,8 +148,8 @@ def huber(delta: float = 1.0) -> Loss:
         "huber",
         1.0,
         0.0,
-        # (|x| - k) k + k^2 / 2 with k = min(|x|, delta) is both cases in one
-        lambda x: (x.abs() - x.abs().clamp(max=d) / 2) * x.abs().clamp(max=d),
+        # x c - c^2 / 2 with c the point of [-delta, delta] next to x is both cases in one
+        lambda x: (x - x.clamp(-d, d) / 2) * x.clamp(-d, d),
         lambda x: x.clamp(-d, d),
     )
 
@@ -184,7 +184,7 @@ def log_cosh() -> Loss:
     def value(x: Tensor) -> Tensor:
         size = x.abs()
         # cosh x = 1 + 2 sinh^2(x / 2) keeps the digits near 0, the other form does not overflow
-        near = torch.log1p(2 * torch.sinh(size.clamp(max=1.0) / 2).square())
+        near = torch.log1p(2 * torch.sinh(x.clamp(-1, 1) / 2).square())
         far = size + torch.log1p(torch.exp(-2 * size)) - math.log(2)
         return torch.where(size < 1, near, far)
 
