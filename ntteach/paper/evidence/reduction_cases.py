@@ -141,7 +141,7 @@ def at_most(x: Any, y: Any) -> bool:
     low, high = enclosure(tidy(y - x))
     if low < 0 <= high:
         raise ValueError(f"bounds on log 2 do not say whether {x} <= {y}")
-    return low >= 0
+    return bool(low >= 0)
 
 
 def enclosure(x: Any) -> tuple[Any, Any]:
@@ -257,15 +257,25 @@ def proposition(case: Case) -> tuple[Hypothesis, ...]:
     return (smooth(case), symmetric(case.K), definite(case.K), bounded(case), slow(case))
 
 
-def _whole(low: int, high: int, size: int) -> st.SearchStrategy[list[int]]:
+def whole(low: int, high: int, size: int) -> st.SearchStrategy[list[int]]:
+    """Lists of so many whole numbers."""
     return st.lists(st.integers(low, high), min_size=size, max_size=size)
 
 
-def grams(n: int, columns: int | None = None) -> st.SearchStrategy[list[list[int]]]:
-    """`J`, n rows of features with entries from -2 to 2; as many columns unless said."""
-    return st.lists(_whole(-2, 2, columns or n), min_size=n, max_size=n)
+def grams(n: int) -> st.SearchStrategy[list[list[int]]]:
+    """`J`, lower triangular with n rows: entries from -2 to 2, none negative on the diagonal.
+
+    Every semi-definite matrix is J J^T for such a J with real entries.
+    """
+    size = n * (n - 1) // 2
+    return st.tuples(whole(0, 2, n), whole(-2, 2, size)).map(lambda parts: _triangle(*parts))
+
+
+def _triangle(diagonal: list[int], below: list[int]) -> list[list[int]]:
+    n, rest = len(diagonal), iter(below)
+    return [[*(next(rest) for _ in range(i)), diagonal[i], *([0] * (n - i - 1))] for i in range(n)]
 
 
 def cases(n: int, **extra: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     """Cases of n outputs: `J`, and `g` with entries from -3 to 3, and what `extra` draws."""
-    return st.fixed_dictionaries({"J": grams(n), "g": _whole(-3, 3, n), **extra})
+    return st.fixed_dictionaries({"J": grams(n), "g": whole(-3, 3, n), **extra})

@@ -243,7 +243,7 @@ def _at_rest(draw: st.DrawFn) -> dict[str, Any]:
 DOMAINS: dict[str, tuple[list[SearchStrategy[dict[str, Any]]], str]] = {
     "grams": (
         [cases(1), cases(2), cases(3)],
-        "n to 3 outputs, K = J J^T with entries of J from -2 to 2, g from -3 to 3",
+        "n to 3 outputs, K = J J^T with a triangle J, entries from -2 to 2, g from -3 to 3",
     ),
     "attention residuals": (
         [_attention(2)],
