@@ -12,6 +12,8 @@ from ntteach.paper import (
     importance,
     infinite_width,
     kernel_definiteness,
+    kernel_limit,
+    kernel_limit_proof,
     kernel_symmetries,
     key_gradient,
     lengths,
@@ -47,6 +49,8 @@ registry = Registry(
         kernel_definiteness,  # Section 4.2 and Appendix A.4, after Eqs. 15 and 58
         kernel_symmetries,
         infinite_width,
+        kernel_limit,  # Theorem 3: Eq. 18
+        kernel_limit_proof,  # Appendix B.1: Eqs. 59-63
         loss_constants,  # Proposition 4 and Section 4.3: what they ask of the loss
     )
     for claim in module.CLAIMS

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ntteach.paper.evidence import limit_controls
+
 _ONES = {"W_Q": [[1]], "W_K": [[1]], "W_V": [[1]]}
 _UNIT = {"S": [[1], [-1]], "W_Q": [["1/2"]], "W_K": [[1]]}  # both rows: omega = 8/9 W_V
 
@@ -204,4 +206,5 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         _ZERO: {"S": [[0], [1]], "other": [[1], [2]], **_ONES, "W_Q": [[0]]},
         _WIDE: {"S": [[0], [1]], "other": [[1], [2]], **_WIDE_ONES},
     },
+    **limit_controls.CONTROLS,
 }

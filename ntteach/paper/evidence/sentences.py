@@ -18,6 +18,9 @@ from ntteach.paper.evidence import (
     kernel_laws,
     kernel_symmetry_laws,
     length_laws,
+    limit_domains,
+    limit_laws,
+    limit_loss_laws,
     loss_laws,
     order_laws,
     row_laws,
@@ -166,6 +169,7 @@ DOMAINS: dict[str, Domain] = {
     "equal losses": ([_EQUAL_LOSSES], "2 or 3 sequences of 1 to 3 losses, all of one length"),
     "losses": ([_LOSSES], "2 or 3 sequences of 1 to 3 losses"),
     **loss_laws.DOMAINS,
+    **limit_domains.DOMAINS,
 }
 
 # Every law takes a case as data and an arithmetic, so that the search (floats) and the replay
@@ -180,6 +184,8 @@ LAWS: dict[str, Law] = {
     **kernel_laws.LAWS,
     **kernel_symmetry_laws.LAWS,
     **loss_laws.LAWS,
+    **limit_laws.LAWS,
+    **limit_loss_laws.LAWS,
 }
 
 
