@@ -17,6 +17,7 @@ from ntteach.rkhs.functionals import (
     squared_norm,
 )
 from ntteach.rkhs.functions import Function, inner, norm, section, zero
+from ntteach.rkhs.implicit import ImageFit, fit_image
 from ntteach.rkhs.kernels import Kernel
 from ntteach.rkhs.learner import FunctionalLearner
 from ntteach.rkhs.normalisation import normalised
@@ -78,4 +79,7 @@ __all__ = [
     "ntk_teacher",
     "mixture_teacher",
     "recorded_teacher",
+    # an image by a network, on pixels that are chosen
+    "fit_image",
+    "ImageFit",
 ]
