@@ -64,7 +64,7 @@ LAYERS: list[tuple[str, str, str]] = [
     # what people see; matplotlib is for plots and has its one place here
     ("ntteach.report*", ". claims* report*", "matplotlib"),
     # `ntteach check`: the bound on somebody's own model, the laws on somebody's own module
-    ("ntteach.variants.bound*", "bounds* losses report* variants*", "torch numpy"),
+    ("ntteach.variants.bound*", "bounds* losses rkhs report* variants*", "torch numpy"),
     ("ntteach.variants*", "gradients learner report* variants*", "torch"),
     # the command line
     ("ntteach.__main__", "cli", ""),

@@ -25,7 +25,7 @@ class Problem:
         gamma: bounds the entries of K; None for the smallest that does.
         P: the normaliser, N L for the average of the paper, 1 for the sum.
         change: how far the loss fell in the step, where that is known.
-        derivative: dL/dt as it was measured, if it was.
+        derivative: dL/dt as it was measured, if it was; the identity is put to this test.
         level: the size of the losses whose difference `change` is.
     """
 
@@ -56,17 +56,19 @@ class Problem:
 
     @property
     def rate(self) -> float:
-        """dL/dt: as it was measured, or by the product of the gradient with `df/dt`."""
-        if self.derivative is not None:
-            return self.derivative
+        """dL/dt, the product of the gradient with `df/dt`."""
         velocity = -self.eta / self.P * (self.K.matrix @ self.g)
         return (self.g @ velocity).item() / self.P
 
     @property
+    def scale(self) -> float:
+        """`(eta / P^2) lambda_max(K) |g|^2`, the most that dL/dt can be."""
+        return self.eta * self.top * (self.g @ self.g).item() / self.P
+
+    @property
     def tolerance(self) -> float:
-        """Rounding of a rate: relative to `lambda_max(K) |g|^2`, since terms may cancel."""
-        size = self.K.n * self.top * (self.g @ self.g).item() / self.P
-        return 16 * self.K.precision * self.eta * size
+        """Rounding of a rate: relative to its scale, since terms may cancel."""
+        return 16 * self.K.n * self.K.precision * self.scale
 
     @property
     def mean(self) -> Tensor:

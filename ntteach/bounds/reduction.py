@@ -37,6 +37,7 @@ class Reduction:
         right_is: what the right side is, as a formula.
         proved: whether the form is a theorem under its hypotheses; that of the paper is not.
         tolerance: how far rounding may bring the two sides past each other.
+        equality: whether the sides are said to be equal.
 
     >>> Reduction("rate", -3.0, -2.0, (), (), "dL/dt", "...", True, 0.0).slack
     1.0
@@ -51,6 +52,7 @@ class Reduction:
     right_is: str
     proved: bool
     tolerance: float
+    equality: bool = False
 
     @property
     def slack(self) -> float:
@@ -72,7 +74,7 @@ class Reduction:
         """Holds, violated, not applicable (a hypothesis is unmet) or void (promises nothing)."""
         if not all(hypothesis.met for hypothesis in self.hypotheses):
             return "not applicable"
-        if not self.slack >= -self.tolerance:
+        if not self.slack >= -self.tolerance or (self.equality and self.slack > self.tolerance):
             return "violated"
         return "holds" if self.right < 0 else "void"
 
@@ -102,7 +104,7 @@ class Reduction:
     def _because(self) -> str:
         return {
             "holds": "",
-            "violated": ", left is above right",
+            "violated": ", left is not right" if self.equality else ", left is above right",
             "not applicable": ", a hypothesis is unmet",
             "void": ", right promises no decrease",
         }[self.verdict]

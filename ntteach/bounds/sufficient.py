@@ -87,7 +87,7 @@ def sufficient_reduction(
         chosen: indices of sequences, for "subset".
         loss: L before a step, for "discrete" and "repaired"; with `next_loss`.
         next_loss: L after it; the left side is then the change, else the largest that tau allows.
-        derivative: dL/dt as it was measured, in place of `-(eta / P^2) g^T K g` on the left.
+        derivative: dL/dt as it was measured, for the left side of "identity".
 
     Returns:
         Both sides, the hypotheses with their values, and a verdict.

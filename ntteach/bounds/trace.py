@@ -73,6 +73,7 @@ class ReductionTrace:
         eta: the learning rate.
         tau: the smoothness of the loss.
         normaliser: what the loss is divided by.
+        shape: of the outputs.
         moves: what gradient descent moved, "parameters" or "outputs".
     """
 
@@ -81,6 +82,7 @@ class ReductionTrace:
     eta: float
     tau: float
     normaliser: float
+    shape: tuple[int, ...]
     moves: str
 
     @property
@@ -147,9 +149,9 @@ def reductions_along(
     """Run full gradient descent, and record both sides of each form at each step.
 
     A model moves by its parameters and its kernel with it, an `rkhs` kernel or a Gram matrix by
-    functional gradient descent. The rate on the left of the continuous forms is measured by
-    autograd, `-eta |dL/dtheta|^2` for parameters; the change on the left of the discrete ones is
-    that of the step `f - eta Kbar g`, computed. What the run's own step did to the loss stands
+    functional gradient descent. The left side of the identity is measured by autograd, `-eta
+    |dL/dtheta|^2` for parameters; that of the discrete forms is the change of the loss by the step
+    `f - eta Kbar g`, computed. What the run's own step did to the loss stands
     beside them: the same for functional descent, for parameters up to second order in eta.
 
     Args:
@@ -207,7 +209,7 @@ def reductions_along(
                 gamma=gamma,
                 normaliser=P,
                 loss=before.item(),
-                next_loss=_finite(loss.value(stepped, y).sum() / P, step),
+                next_loss=_finite(loss.value(stepped, y).sum() / P, step + 1),
                 derivative=run.rate(before, eta, P),
             )
             found = tuple(reduction(p, form, chosen) for form in names)
@@ -215,7 +217,7 @@ def reductions_along(
             now = before.item()
             f, before = _evaluated(run, loss, y, P, step + 1)
             records.append(Record(step, now, before.item() - now, found))
-    return ReductionTrace(names, tuple(records), eta, tau, P, run.moves)
+    return ReductionTrace(names, tuple(records), eta, tau, P, first.shape, run.moves)
 
 
 def _evaluated(run: Run, loss: Loss, y: Tensor, P: float, step: int) -> tuple[Tensor, Tensor]:

@@ -57,6 +57,7 @@ class BoundReport:
         return {
             "target": self.target,
             "model": self.given.described,
+            "outputs": list(self.trace.shape),
             "loss": self.given.loss.name,
             "eta": _finite(self.trace.eta),
             "tau": _finite(self.trace.tau),
@@ -88,7 +89,8 @@ class BoundReport:
         chosen = ", the largest that Eq. 19 allows" if given.chosen_eta else ""
         lines = [
             self.target,
-            f"  {given.described}, loss {given.loss.name}, tau {trace.tau:.6g}",
+            f"  {given.described}, outputs {tuple(trace.shape)}",
+            f"  loss {given.loss.name}, tau {trace.tau:.6g}",
             f"  eta {trace.eta:.6g}{chosen}",
             f"  normaliser {trace.normaliser:.6g}; gradient descent in the {trace.moves}",
             "",

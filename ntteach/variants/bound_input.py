@@ -16,6 +16,7 @@ from ntteach.bounds.gram import positive
 from ntteach.bounds.runs import loss_of
 from ntteach.bounds.sources import kernel_of
 from ntteach.losses import Loss
+from ntteach.rkhs import Kernel
 from ntteach.variants.target import CannotCheck, required, said
 
 STEPS = 10
@@ -103,7 +104,7 @@ def setting(target: object, name: str, steps: int | None = None) -> Setting:
             heads,
             tuple(form for form in FORMS if form != "subset" or "chosen" in given),
             eta is None,
-            type(model).__name__,
+            _described(model),
         )
     except (TypeError, ValueError) as error:
         raise CannotCheck(f"{name}: {error}") from error
@@ -152,3 +153,9 @@ def _tensors(given: Any) -> Any:
     if isinstance(given, list):
         return torch.as_tensor(np.asarray(given))
     return given
+
+
+def _described(model: Any) -> str:
+    if isinstance(model, torch.nn.Module | Kernel):
+        return type(model).__name__
+    return "parameters of attention" if isinstance(model, Mapping) else "a Gram matrix"
