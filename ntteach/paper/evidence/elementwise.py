@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -82,7 +82,7 @@ def exact_entries(
 
 
 @cache
-def _case(L: int, d: int, seed: int, mask: str | None) -> tuple[Problem, dict[str, Array]]:
+def _case(L: int, d: int, seed: int, mask: str | None) -> tuple[Problem, Mapping[str, Array]]:
     """A problem with small whole entries and its gradient by SymPy, the same for all blocks."""
     draw = random.Random(seed)
 

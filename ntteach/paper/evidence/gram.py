@@ -6,7 +6,6 @@ Gradients are exact derivatives of Eq. 2 in exact arithmetic, and autograd in fl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from ntteach.paper.evidence.arithmetic import (
     spoiled,
 )
 
-Rows = tuple[tuple[Any, ...], ...]
 # Floats: entries are small whole numbers, so eigenvalues are of order one, and a null direction
 # shows as one below 1e-13. What is all but singular is told from what is by the exact replay.
 NOTHING = 1e-9
@@ -39,32 +37,10 @@ def features(problems: Sequence[Problem], spoil: str | None = None) -> Array:
     """The gradients of all outputs, one below the other, `(outputs, parameters)`."""
     rows = []
     for p in problems:
-        blocks = spoiled(p, _gradients(p), spoil)
+        blocks = spoiled(p, jacobian(p), spoil)
         outputs = p.length * p.W_V.shape[1]
         rows.append(np.concatenate([blocks[name].reshape(outputs, -1) for name in BLOCKS], 1))
     return np.concatenate(rows)
-
-
-def _gradients(p: Problem) -> dict[str, Array]:
-    # a search asks for the same small cases again with every mutant
-    S, W_Q, W_K, W_V = (_rows(x) for x in (p.S, p.W_Q, p.W_K, p.W_V))
-    mask = None if p.mask is None else _rows(p.mask)
-    return _known_gradients(p.arithmetic, p.S.dtype, S, W_Q, W_K, W_V, mask)
-
-
-@lru_cache(maxsize=2**12)
-def _known_gradients(
-    arithmetic: Arithmetic, dtype: Any, S: Rows, W_Q: Rows, W_K: Rows, W_V: Rows, mask: Rows | None
-) -> dict[str, Array]:
-    def array(x: Rows) -> Array:
-        return np.array(x, dtype=dtype)
-
-    mask_array = None if mask is None else np.array(mask)
-    return jacobian(Problem(arithmetic, array(S), array(W_Q), array(W_K), array(W_V), mask_array))
-
-
-def _rows(x: Array) -> Rows:
-    return tuple(map(tuple, x.tolist()))
 
 
 def kernel(problems: Sequence[Problem]) -> Array:
