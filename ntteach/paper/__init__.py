@@ -8,6 +8,8 @@ from ntteach.claims import Registry, Run, Setting, run
 from ntteach.claims.runner import Progress
 from ntteach.paper import (
     attention,
+    function_space,
+    functional_evolution,
     gradient_blocks,
     importance,
     infinite_width,
@@ -18,11 +20,15 @@ from ntteach.paper import (
     key_gradient,
     lengths,
     loss_constants,
+    machine_teaching,
     order,
     output_evolution,
     parameter_update,
     query_gradient,
     rows,
+    sufficient_reduction,
+    sufficient_reduction_proof,
+    sufficient_reduction_repairs,
     tangent_kernel,
     value_gradient,
     variants,
@@ -33,7 +39,9 @@ PAPER = {"id": "arXiv:2602.20461", "title": "Nonparametric Teaching of Attention
 registry = Registry(
     claim
     for module in (
-        attention,  # Section 3: Eq. 2, Figure 1
+        function_space,  # Section 3 and Appendix A.2: Eqs. 1, 22
+        attention,  # Eq. 2, Figure 1
+        machine_teaching,  # Eqs. 3-5
         parameter_update,  # Section 4.1: Eqs. 6, 7
         gradient_blocks,  # Eqs. 8, 9, 24
         value_gradient,  # Eqs. 10, 25-28
@@ -49,8 +57,12 @@ registry = Registry(
         kernel_definiteness,  # Section 4.2 and Appendix A.4, after Eqs. 15 and 58
         kernel_symmetries,
         infinite_width,
+        functional_evolution,  # Section 4.2: Eqs. 16, 17
         kernel_limit,  # Theorem 3: Eq. 18
         kernel_limit_proof,  # Appendix B.1: Eqs. 59-63
+        sufficient_reduction,  # Proposition 4: Eq. 19
+        sufficient_reduction_proof,  # Appendix B.2: Eqs. 64-74
+        sufficient_reduction_repairs,
         loss_constants,  # Proposition 4 and Section 4.3: what they ask of the loss
     )
     for claim in module.CLAIMS

@@ -23,7 +23,13 @@ from ntteach.paper.evidence import (
     limit_loss_laws,
     loss_laws,
     order_laws,
+    reduction_laws,
+    reduction_proof_laws,
+    reduction_repair_laws,
     row_laws,
+    space_evolution_laws,
+    space_laws,
+    space_learning_laws,
 )
 from ntteach.paper.evidence.arithmetic import BLOCKS, EXACT, FLOATS, Finding, Law
 
@@ -169,7 +175,12 @@ DOMAINS: dict[str, Domain] = {
     "equal losses": ([_EQUAL_LOSSES], "2 or 3 sequences of 1 to 3 losses, all of one length"),
     "losses": ([_LOSSES], "2 or 3 sequences of 1 to 3 losses"),
     **loss_laws.DOMAINS,
+    **reduction_laws.DOMAINS,
+    **reduction_proof_laws.DOMAINS,
+    **reduction_repair_laws.DOMAINS,
     **limit_domains.DOMAINS,
+    **space_laws.DOMAINS,
+    **space_learning_laws.DOMAINS,
 }
 
 # Every law takes a case as data and an arithmetic, so that the search (floats) and the replay
@@ -184,8 +195,14 @@ LAWS: dict[str, Law] = {
     **kernel_laws.LAWS,
     **kernel_symmetry_laws.LAWS,
     **loss_laws.LAWS,
+    **reduction_laws.LAWS,
+    **reduction_proof_laws.LAWS,
+    **reduction_repair_laws.LAWS,
     **limit_laws.LAWS,
     **limit_loss_laws.LAWS,
+    **space_laws.LAWS,
+    **space_learning_laws.LAWS,
+    **space_evolution_laws.LAWS,
 }
 
 

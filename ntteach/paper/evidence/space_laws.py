@@ -1,0 +1,337 @@
+"""Functions of a kernel as laws on small exact cases: Eq. 1, Definitions 1 and 2.
+
+A function is `f = sum_i a_i K(s_i, .)` for tokens s_i, sequences of length one, and the kernel
+`K(s, t) = <s, t>^degree`. Cases are plain data: `tokens` as lists of whole numbers, `weights` a_i.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+
+from ntteach.claims import Hypothesis
+from ntteach.paper.evidence.arithmetic import Arithmetic, Array, Finding, Law, replayed, show
+from ntteach.paper.evidence.gram import determinant
+
+Given = Mapping[str, Any]
+# Floats: entries are small whole numbers, so that what is not zero is far larger than this.
+NOTHING = 1e-9
+
+
+def numbers(entries: Sequence[Any], arithmetic: Arithmetic) -> Array:
+    """A list, or a list of lists, of data as numbers of one arithmetic."""
+    return np.array(
+        [
+            [arithmetic.number(str(x)) for x in row]
+            if isinstance(row, list)
+            else arithmetic.number(str(row))
+            for row in entries
+        ],
+        dtype=float if isinstance(arithmetic.number("1"), float) else object,
+    )
+
+
+def at_most(x: Any, y: Any) -> bool:
+    """x <= y, in floats up to rounding."""
+    return bool(x <= y + (NOTHING * (1 + abs(y)) if isinstance(x, float) else 0))
+
+
+def gram(one: Array, other: Array, degree: int = 1) -> Array:
+    """K(s, t) = <s, t>^degree for all pairs."""
+    return (one @ other.T) ** degree
+
+
+# --- Eq. 1 and Definition 1 ----------------------------------------------------------------------
+
+
+def inner_product_is_of_functions(
+    given: Given, arithmetic: Arithmetic, *, degree: int = 1
+) -> Finding:
+    """`<f, g>` stays as f is written anew: each `a_i K(s_i, .)` as `a_i/m K(m s_i, .)`.
+
+    g has the `tests` for weights. With a degree of two the new list is not of the same function,
+    and the law is false.
+    """
+    S, a, b = (numbers(given[x], arithmetic) for x in ("tokens", "weights", "tests"))
+    m = arithmetic.number(str(given["multiple"]))
+    before = a @ gram(S, S, degree) @ b
+    after = (a / m) @ gram(m * S, S, degree) @ b
+    return Finding(
+        (Hypothesis("the multiple is not zero", show(m), m != 0),),
+        f"<f, g> stays {show(before)}",
+        f"it is {show(after)}",
+        at_most(before, after) and at_most(after, before),
+    )
+
+
+def evaluation_is_bounded(
+    given: Given, arithmetic: Arithmetic, *, factor: str = "1", degree: int = 1
+) -> Finding:
+    """`f(s)^2 <= K(s, s) |f|^2` at the token `given["at"]`.
+
+    With a factor below 1 on the right this is false: f = K(s, .) attains the bound.
+    """
+    S, a = numbers(given["tokens"], arithmetic), numbers(given["weights"], arithmetic)
+    s = numbers([given["at"]], arithmetic)
+    value = (gram(s, S, degree) @ a)[0]
+    norm, own = a @ gram(S, S, degree) @ a, gram(s, s, degree)[0, 0]
+    bound = own * norm * arithmetic.number(factor)
+    return Finding(
+        (Hypothesis("one token or more", str(len(S)), len(S) > 0),),
+        f"f(s)^2 <= K(s, s) |f|^2 = {show(own)} * {show(norm)}",
+        f"f(s) = {show(value)}",
+        at_most(value**2, bound),
+    )
+
+
+# --- Definition 2 --------------------------------------------------------------------------------
+
+_STEPS = ("1/2", "1/8", "1/32")
+
+
+def display_is_uniform(given: Given, arithmetic: Arithmetic, *, turned: bool = False) -> Finding:
+    """What meets the display of Definition 2 at a point is Fréchet differentiable there.
+
+    Functions are `f(s) = a s_1 + b s_2`, of the kernel <s, t> on tokens in the plane, and `|f|^2 =
+    a^2 + b^2`. The functional is `F(f) = a^p b^q / (a^m + b^n)`, 0 at f = 0, with the `powers`
+    p, q, m, n. The display, with gradient 0, asks that `F(e g) / e` vanish with e for each g; that
+    is p + q - min(m, n) > 1. Fréchet asks that `F(g)^2 / |g|^2` vanish with |g| in whatever way g
+    gets small; here along `a = t^n', b = t^m'`, where `n' / m' = n / m` in lowest terms.
+
+    With `turned`, the other way round, which is true: the display follows.
+    """
+    p, q, m, n = given["powers"]
+    divisor = int(np.gcd(m, n))
+    x, y = n // divisor, m // divisor
+
+    def functional(a: Any, b: Any) -> Any:
+        return a**p * b**q / (a**m + b**n)
+
+    def ratio(t: Any) -> Any:
+        """F(g)^2 / |g|^2 on the curve."""
+        return functional(t**x, t**y) ** 2 / (t ** (2 * x) + t ** (2 * y))
+
+    def slope(t: Any) -> Any:
+        """F(t g) / t for g = (1, 1)."""
+        return functional(t, t) / t
+
+    steps = [arithmetic.number(t) for t in _STEPS]
+    along, straight = [ratio(t) for t in steps], [slope(t) for t in steps]
+    # F on a line or on the curve is a power of t, times a function with a limit that is not zero
+    uniform, met = along[2] < along[0] / 2, straight[2] < straight[0] / 2
+    lines = Hypothesis(
+        "the display, gradient 0: F(e g) / e vanishes for every g",
+        f"for g = (a, b) it is e^{p + q - min(m, n) - 1} times a bounded factor; "
+        f"for g = (1, 1) and e = {', '.join(_STEPS)} it is {show(np.array(straight, object))}",
+        met,
+    )
+    curve = f"F(g)^2 / |g|^2 for g = (t^{x}, t^{y}) and t = {', '.join(_STEPS)}"
+    named = f"F(a, b) = a^{p} b^{q} / (a^{m} + b^{n})"
+    even = Hypothesis(
+        "F is defined everywhere: m and n are even", f"{m}, {n}", m % 2 == 0 and n % 2 == 0
+    )
+    both = Hypothesis("F is zero on both axes", f"p = {p}, q = {q}", min(p, q) >= 1)
+    values = show(np.array(along, object))
+    if turned:
+        small = Hypothesis("the remainder is o(|g|) on the curve", values, uniform)
+        return Finding((even, both, small), f"{lines.name}, of {named}", lines.value, met)
+    return Finding(
+        (even, both, lines),
+        f"the remainder of {named} is o(|g|): {curve} vanishes",
+        f"it is {values}",
+        uniform,
+    )
+
+
+def remainder_is_uniform(
+    given: Given, arithmetic: Arithmetic, *, factor: str = "1", degree: int = 1
+) -> Finding:
+    """Of the squared loss over r tokens, a step g leaves at most `|g|^2 (1/2r) sum_i K(s_i, s_i)`.
+
+    `L(f) = (1/2r) sum_i (f(s_i) - y_i)^2`, its gradient `(1/r) sum_i (f(s_i) - y_i) K(s_i, .)`, and
+    g has the weights `tests`. With a factor below 1 this is false.
+    """
+    S, a, b, y = (numbers(given[x], arithmetic) for x in ("tokens", "weights", "tests", "targets"))
+    K, r = gram(S, S, degree), len(S)
+    half = arithmetic.number("1/2")
+
+    def loss(weights: Array) -> Any:
+        return half * ((K @ weights - y) ** 2).sum() / r
+
+    gradient = (K @ a - y) / r
+    left = loss(a + b) - loss(a) - gradient @ K @ b
+    norm = b @ K @ b
+    bound = half * K.trace() / r * norm * arithmetic.number(factor)
+    return Finding(
+        (Hypothesis("one token or more", str(r), r > 0),),
+        f"L(f + g) - L(f) - <grad, g> is at most {show(bound)}, and not negative",
+        f"it is {show(left)} where |g|^2 = {show(norm)}",
+        at_most(left, bound) and at_most(0 * left, left),
+    )
+
+
+# --- kernels -------------------------------------------------------------------------------------
+
+
+def signature_gram(sequences: Sequence[Any], depth: int, arithmetic: Arithmetic) -> Array:
+    """The truncated signature kernel of Király and Oberhauser, `1 + sum_m <sig_m, sig_m>`.
+
+    Level m of a signature sums the tensor products of m increments in order; levels are added from
+    the last increment to the first, `sig_m <- sig_m + dx (x) sig_{m-1}`.
+    """
+    features = []
+    for rows in sequences:
+        S = numbers(rows, arithmetic)
+        levels = [numbers([1], arithmetic)]
+        levels += [0 * numbers([1] * S.shape[1] ** m, arithmetic) for m in range(1, depth + 1)]
+        for step in (S[1:] - S[:-1])[::-1]:
+            for m in range(depth, 0, -1):
+                levels[m] = levels[m] + np.multiply.outer(step, levels[m - 1]).reshape(-1)
+        features.append(np.concatenate(levels))
+    J = np.stack(features)
+    return J @ J.T
+
+
+def signature_is_definite(given: Given, arithmetic: Arithmetic) -> Finding:
+    """The signature kernel's Gram matrix of different sequences is regular.
+
+    The hypotheses keep off sequences without increments and tokens that stay in place.
+    """
+    rows = given["sequences"]
+    K = signature_gram(rows, given["depth"], arithmetic)
+    differ = len({str(x) for x in rows}) == len(rows)
+    moving = all(one != other for x in rows for one, other in pairwise(x))
+    lengths = [len(x) for x in rows]
+    return Finding(
+        (
+            Hypothesis("the sequences differ", str(rows), differ),
+            Hypothesis("two tokens or more in each", str(lengths), min(lengths) >= 2),
+            Hypothesis("no token stays in its place", "all increments" if moving else "", moving),
+            Hypothesis("depth of one or more", str(given["depth"]), given["depth"] >= 1),
+        ),
+        "the Gram matrix is regular",
+        f"it is {show(K)}, its determinant {show(_determinant(K))}",
+        not _is_zero(_determinant(K)),
+    )
+
+
+def signature_is_semidefinite(
+    given: Given, arithmetic: Arithmetic, *, less: bool = False
+) -> Finding:
+    """`x^T K x >= 0` for the weights `direction`; with a tenth of the trace taken off, false."""
+    K = signature_gram(given["sequences"], given["depth"], arithmetic)
+    x = numbers(given["direction"][: len(K)], arithmetic)
+    form = x @ K @ x - (x @ x * K.trace() * arithmetic.number("1/10") if less else 0)
+    return Finding((), "x^T K x is not negative", f"it is {show(form)}", at_most(0 * form, form))
+
+
+def gaussian_is_definite(
+    given: Given, arithmetic: Arithmetic, *, of_means: bool = False
+) -> Finding:
+    """The Gaussian kernel's Gram matrix of different sequences is regular.
+
+    `K = 2^(-|s - t|^2)` of the sequences in one row, which is a width of `1/sqrt(2 log 2)`. Of the
+    means of tokens instead, this is false.
+    """
+    flat = [[x for token in rows for x in token] for rows in given["sequences"]]
+    if of_means:
+        flat = [[sum(x[0] for x in rows)] for rows in given["sequences"]]
+    half = arithmetic.number("1/2")
+    K = np.array(
+        [[half ** sum((x - y) ** 2 for x, y in zip(s, t, strict=True)) for t in flat] for s in flat]
+    )
+    rows = given["sequences"]
+    differ = len({str(x) for x in rows}) == len(rows)
+    return Finding(
+        (Hypothesis("the sequences differ", str(rows), differ),),
+        "the Gram matrix is regular",
+        f"its determinant is {show(_determinant(K))}",
+        not _is_zero(_determinant(K)),
+    )
+
+
+def _determinant(K: Array) -> Any:
+    return float(np.linalg.det(K)) if K.dtype == float else determinant(K)
+
+
+def _is_zero(x: Any) -> bool:
+    return abs(x) < NOTHING if isinstance(x, float) else x == 0
+
+
+replay_display_is_uniform = partial(replayed, display_is_uniform)
+replay_signature_is_definite = partial(replayed, signature_is_definite)
+
+LAWS: dict[str, Law] = {
+    "inner product is of functions": inner_product_is_of_functions,
+    "inner product is of functions, degree two": partial(inner_product_is_of_functions, degree=2),
+    "evaluation is bounded": evaluation_is_bounded,
+    "evaluation is bounded, 99 in 100": partial(evaluation_is_bounded, factor="99/100"),
+    "display is uniform": display_is_uniform,
+    "uniform gives the display": partial(display_is_uniform, turned=True),
+    "remainder is uniform": remainder_is_uniform,
+    "remainder is uniform, 99 in 100": partial(remainder_is_uniform, factor="99/100"),
+    "signature kernel is definite": signature_is_definite,
+    "signature kernel is semi-definite": signature_is_semidefinite,
+    "signature kernel less a tenth is semi-definite": partial(signature_is_semidefinite, less=True),
+    "Gaussian kernel is definite": gaussian_is_definite,
+    "Gaussian kernel of means is definite": partial(gaussian_is_definite, of_means=True),
+}
+
+
+# --- domains -------------------------------------------------------------------------------------
+
+
+def vectors(size: int) -> st.SearchStrategy[list[int]]:
+    """Whole numbers from -2 to 2."""
+    return st.lists(st.integers(-2, 2), min_size=size, max_size=size)
+
+
+def lists_of(count: int, rows: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+    """A list of a given length."""
+    return st.lists(rows, min_size=count, max_size=count)
+
+
+def _functions(r: int, d: int) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {
+            "tokens": lists_of(r, vectors(d)),
+            "weights": vectors(r),
+            "tests": vectors(r),
+            "targets": vectors(r),
+            "at": vectors(d),
+            "multiple": st.sampled_from([2, -1, 3]),
+        }
+    )
+
+
+def _powers() -> st.SearchStrategy[dict[str, Any]]:
+    power, even = st.integers(1, 4), st.sampled_from([2, 4, 6])
+    return st.tuples(power, power, even, even).map(lambda x: {"powers": list(x)})
+
+
+def _sequences(count: int, L: int, d: int) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {
+            "sequences": lists_of(count, lists_of(L, vectors(d))),
+            "depth": st.integers(1, 2),
+            "direction": vectors(count),
+        }
+    )
+
+
+DOMAINS: dict[str, tuple[list[st.SearchStrategy[dict[str, Any]]], str]] = {
+    "functions of tokens": (
+        [_functions(r, d) for r, d in ((1, 1), (2, 1), (2, 2), (3, 2))],
+        "float64, 1 to 3 centres in 1 or 2 dimensions, all numbers whole, -2 to 2",
+    ),
+    "powers": ([_powers()], "p, q from 1 to 4, m, n one of 2, 4, 6"),
+    "short sequences": (
+        [_sequences(count, L, d) for count, L, d in ((2, 2, 1), (3, 2, 1), (2, 3, 1), (3, 2, 2))],
+        "float64, 2 or 3 sequences of 2 or 3 tokens, 1 or 2 features, entries -2 to 2, depth 1, 2",
+    ),
+}
