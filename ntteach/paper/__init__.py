@@ -11,6 +11,7 @@ from ntteach.paper import (
     function_space,
     functional_evolution,
     gradient_blocks,
+    greedy_choice,
     importance,
     infinite_width,
     kernel_definiteness,
@@ -30,6 +31,7 @@ from ntteach.paper import (
     sufficient_reduction_proof,
     sufficient_reduction_repairs,
     tangent_kernel,
+    teaching_algorithm,
     value_gradient,
     variants,
 )
@@ -64,6 +66,8 @@ registry = Registry(
         sufficient_reduction_proof,  # Appendix B.2: Eqs. 64-74
         sufficient_reduction_repairs,
         loss_constants,  # Proposition 4 and Section 4.3: what they ask of the loss
+        greedy_choice,  # Section 4.3: Eqs. 20, 21
+        teaching_algorithm,  # Appendix A.5: Algorithm 1
     )
     for claim in module.CLAIMS
 )

@@ -10,7 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ntteach.paper.evidence import limit_controls, reduction_controls, space_controls
+from ntteach.paper.evidence import (
+    limit_controls,
+    reduction_controls,
+    selection_controls,
+    space_controls,
+)
 
 _ONES = {"W_Q": [[1]], "W_K": [[1]], "W_V": [[1]]}
 _UNIT = {"S": [[1], [-1]], "W_Q": [["1/2"]], "W_K": [[1]]}  # both rows: omega = 8/9 W_V
@@ -208,5 +213,6 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     **limit_controls.CONTROLS,
     **reduction_controls.CONTROLS,
+    **selection_controls.CONTROLS,
     **space_controls.CONTROLS,
 }

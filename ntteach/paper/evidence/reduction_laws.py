@@ -59,7 +59,8 @@ def learner_case(given: Given, arithmetic: Arithmetic) -> tuple[Case, tuple[Hypo
     problems = [read({**given, "S": S}, arithmetic) for S in given["sequences"]]
     K = kernel(problems)
     K = np.array([[tidy(x) for x in row] for row in K], dtype=K.dtype)
-    return read_case(given, arithmetic, K), _learner(given, problems, arithmetic)
+    learner = _learner(given, problems, arithmetic)
+    return read_case(given, arithmetic, K), learner
 
 
 def _learner(
@@ -67,12 +68,15 @@ def _learner(
 ) -> tuple[Hypothesis, ...]:
     f = _outputs(given, arithmetic)
     g = vector(given["g"], arithmetic)
-    labels = "no label for every output"
-    if len(f) == len(g):
-        labels = f"outputs {show(f)}, labels {show(f - g)}, residuals {show(g)}"
+    if len(f) != len(g):
+        raise ValueError(f"one residual for each of {len(f)} outputs is needed, got {len(g)}")
+    labels = f"outputs {show(f)}, labels {show(f - g)}, residuals {show(g)}"
+    alone = {show(p.S[j]) for p in problems for j in range(p.length)}
+    tokens = sum(p.length for p in problems)
     return (
         *regular(problems[0]),
-        Hypothesis("labels give the residuals", labels, len(f) == len(g)),
+        Hypothesis("all tokens are different", ", ".join(sorted(alone)), len(alone) == tokens),
+        Hypothesis("g are residuals", labels, True),
     )
 
 
@@ -199,11 +203,11 @@ LAWS: dict[str, Law] = {
 
 @st.composite
 def _attention(draw: st.DrawFn, L: int) -> dict[str, Any]:
-    """One sequence of scalar tokens; W_Q up to 3, so that attention can be sharp."""
+    """One sequence of scalar tokens; W_Q up to 3, for attention that is sharp."""
     tokens = draw(st.lists(st.integers(-1, 2), min_size=L, max_size=L, unique=True))
     return {
         "sequences": [[[x] for x in tokens]],
-        "W_Q": [[draw(st.sampled_from([1, 2, 3, -1]))]],
+        "W_Q": [[draw(st.integers(1, 3))]],
         "W_K": [[1]],
         "W_V": [[1]],
         "g": draw(st.lists(st.integers(-3, 3), min_size=L, max_size=L)),
@@ -247,7 +251,7 @@ DOMAINS: dict[str, tuple[list[SearchStrategy[dict[str, Any]]], str]] = {
     ),
     "attention residuals": (
         [_attention(2)],
-        "one sequence of two different tokens from -1 to 2, d = d_k = v = 1, W_Q from -1 to 3, "
+        "one sequence of two different tokens from -1 to 2, d = d_k = v = 1, W_Q from 1 to 3, "
         "W_K = W_V = 1, residuals from -3 to 3",
     ),
     "residuals at rest": (

@@ -201,7 +201,7 @@ def violated_by_learners(claim: Claim, setting: Setting) -> Evidence:
     its 95 % interval (Wilson). The controls are the rate by the form and that by the sharp mean,
     which no learner violates.
     """
-    count = setting.scaled(300, 2000)
+    count = setting.scaled(200, 2000)
     laws: dict[str, int] = {"paper": 0, "identity": 0, "mean": 0}
     for params, S, residuals in _attention_learners(setting.seed, count):
         K = antk(params, S).reshape(residuals.numel(), -1)

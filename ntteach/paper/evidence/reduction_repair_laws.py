@@ -29,7 +29,7 @@ from ntteach.paper.evidence.reduction_cases import (
     sum_of,
     symmetric,
 )
-from ntteach.paper.evidence.reduction_laws import rate
+from ntteach.paper.evidence.reduction_laws import learner_case, rate
 from ntteach.paper.evidence.reduction_proof_laws import take
 
 Given = Mapping[str, Any]
@@ -157,6 +157,13 @@ def falls_by_the_sharp_mean(given: Given, arithmetic: Arithmetic, *, times: floa
     return _below(supposed, rate(case)[1], right, "dL/dt")
 
 
+def falls_by_the_sharp_mean_of_a_learner(given: Given, arithmetic: Arithmetic) -> Finding:
+    """The same for the tangent kernel of a learner at its sequences."""
+    case, learner = learner_case(given, arithmetic)
+    right = -case.eta / reciprocal(case.K) * (sum_of(case.g) / case.n) ** 2
+    return _below((*learner, semidefinite(case.K)), rate(case)[1], right, "dL/dt")
+
+
 def _worst(K: Array) -> Array:
     """A g for which Eq. 19 is most in danger: K^+ 1, or what of 1 is outside the range of K."""
     K = K.astype(float)
@@ -279,6 +286,7 @@ LAWS: dict[str, Law] = {
     "step 72 by eigenvalues, one per cent off": partial(squares_bounded, square="72", times=_MORE),
     "falls by the sharp mean": falls_by_the_sharp_mean,
     "falls by the sharp mean, one per cent more": partial(falls_by_the_sharp_mean, times=_MORE),
+    "falls by the sharp mean of a learner": falls_by_the_sharp_mean_of_a_learner,
     "condition is sharp": condition_is_sharp,
     "condition is sharp, limit 3": partial(condition_is_sharp, limit=3),
     "condition is sharp, limit 1": partial(condition_is_sharp, limit=1),

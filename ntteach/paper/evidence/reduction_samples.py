@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from ntteach.rkhs import Function
 ETA = 0.3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
     """Sequences `(n, L, d)`, a kernel, a loss with labels, and outputs to start from, `(n,)`."""
 
@@ -33,12 +33,12 @@ class Sample:
     def __str__(self) -> str:
         return self.name
 
-    @property
+    @cached_property
     def K(self) -> Tensor:
         """The Gram matrix, `(n, n)`."""
         return self.kernel.gram(self.S)
 
-    @property
+    @cached_property
     def g(self) -> Tensor:
         """The loss gradients at the start, `(n,)`."""
         return self.loss.gradient(self.f, self.y)
@@ -88,6 +88,7 @@ SCOPE = (
 )
 
 
+@cache
 def top(case: Sample) -> float:
     """Lambda, the largest eigenvalue of K / n."""
     return float(torch.linalg.eigvalsh(case.K)[-1]) / len(case.S)

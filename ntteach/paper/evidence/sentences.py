@@ -27,6 +27,7 @@ from ntteach.paper.evidence import (
     reduction_proof_laws,
     reduction_repair_laws,
     row_laws,
+    selection_domains,
     space_evolution_laws,
     space_laws,
     space_learning_laws,
@@ -181,6 +182,7 @@ DOMAINS: dict[str, Domain] = {
     **limit_domains.DOMAINS,
     **space_laws.DOMAINS,
     **space_learning_laws.DOMAINS,
+    **selection_domains.DOMAINS,
 }
 
 # Every law takes a case as data and an arithmetic, so that the search (floats) and the replay
@@ -203,6 +205,7 @@ LAWS: dict[str, Law] = {
     **space_laws.LAWS,
     **space_learning_laws.LAWS,
     **space_evolution_laws.LAWS,
+    **selection_domains.LAWS,
 }
 
 
