@@ -25,7 +25,7 @@ from ntteach.bounds.gram import gram
 from ntteach.losses import Loss
 from ntteach.report import plots
 from ntteach.report.output import UserError
-from ntteach.rkhs import frozen_antk, gaussian, linear, separable
+from ntteach.rkhs import FunctionalLearner, frozen_antk, gaussian, linear, separable
 
 PROVED = tuple(form for form in FORMS if form != "paper")
 RATES = ("paper", "identity", "rate", "mean", "subset")
@@ -669,6 +669,23 @@ def test_a_run_is_plain_gradient_descent_and_leaves_the_model_alone():
         }
     for n, p in model.named_parameters():
         assert torch.equal(p, kept[n])
+
+
+@pytest.mark.parametrize("vector_valued", [False, True])
+def test_a_functional_learner_takes_the_steps_that_are_recorded(vector_valued):
+    """The learner of `rkhs` averages over sequences, and so does the bound for its kernel."""
+    kernel: Any = gaussian(3.0)
+    if vector_valued:
+        kernel = separable(kernel, torch.tensor([[2.0, 1.0], [1.0, 1.0]]).double())
+    y = LOSSES["squared"]((3, 2) if vector_valued else (3,))
+    walker = FunctionalLearner(kernel, losses.squared(), eta=0.5)
+    walker.step(S, y)
+    trace = reductions_along(walker, S, y, eta=0.5, steps=4)
+    for record in trace.records:
+        assert walker.step(S, y).sum().item() == pytest.approx(record.loss, rel=1e-12)
+    assert trace.summary("repaired").counts["holds"] == 4
+    fresh = reductions_along(kernel, S, y, eta=0.5, steps=2)
+    assert fresh.records[1].loss == pytest.approx(trace.records[0].loss, rel=1e-12)
 
 
 def test_a_tau_too_small_and_a_wrong_gradient_are_caught_along_a_run():

@@ -21,6 +21,7 @@ from ntteach.bounds.sources import (
 )
 from ntteach.learner import AttentionLearner, Mask, attention
 from ntteach.losses import Loss
+from ntteach.rkhs import FunctionalLearner
 
 
 class Run(Protocol):
@@ -123,9 +124,10 @@ def run_of(
 
     Args:
         model: a module or parameters of `attention`, trained by their parameters; an `rkhs` kernel
-            or a Gram matrix, trained by functional gradient descent.
+            or learner, or a Gram matrix, trained by functional gradient descent.
         sequences: as for `sufficient_reduction`; None with a Gram matrix.
-        start: the outputs that functional gradient descent starts from; zeros if None.
+        start: the outputs that functional gradient descent starts from; if None those of the
+            learner, zeros for a kernel or a matrix.
         mask: for parameters of `attention`.
         heads: for parameters of `attention`.
 
@@ -134,6 +136,8 @@ def run_of(
     """
     if not isinstance(model, torch.nn.Module | Mapping):
         K = kernel_of(model, sequences)
+        if isinstance(model, FunctionalLearner) and start is None:
+            start = model.predict(sequences)
         f = torch.zeros(K.shape, dtype=torch.float64) if start is None else numbers(start, "start")
         if tuple(f.shape) != K.shape:
             raise ValueError(f"start has the shape of the outputs, {K.shape}, got {tuple(f.shape)}")

@@ -13,7 +13,7 @@ from torch import Tensor
 from ntteach.bounds.gram import Gram, gram
 from ntteach.empirical import empirical_ntk
 from ntteach.learner import AttentionLearner, Mask
-from ntteach.rkhs.kernels import Kernel
+from ntteach.rkhs import FunctionalLearner, Kernel
 from ntteach.tangent import antk
 
 
@@ -28,8 +28,8 @@ def kernel_of(
     """The Gram matrix of the outputs, from whatever gives one; in float64.
 
     Args:
-        source: a Gram matrix (as `gram` reads it), an `rkhs` kernel, parameters of `attention`, an
-            `AttentionLearner` (both by `antk`) or any module (by `empirical_ntk`).
+        source: a Gram matrix (as `gram` reads it), an `rkhs` kernel or learner, parameters of
+            `attention`, an `AttentionLearner` (both by `antk`) or any module (by `empirical_ntk`).
         sequences: `(N, L, d)`, for all but a matrix; for a module whatever it is called with.
         mask: for parameters of `attention`.
         heads: for parameters of `attention`.
@@ -43,6 +43,7 @@ def kernel_of(
     >>> kernel_of(line, torch.tensor([[1.0], [2.0]])).matrix.tolist()
     [[1.0, 2.0], [2.0, 4.0]]
     """
+    source = source.kernel if isinstance(source, FunctionalLearner) else source
     if isinstance(source, Kernel | torch.nn.Module | Mapping):
         if sequences is None:
             raise ValueError(

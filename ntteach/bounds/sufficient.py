@@ -70,8 +70,9 @@ def sufficient_reduction(
 
     Args:
         kernel: a Gram matrix `(n, n)`, `(N, L, N, L)` or `(N, L, v, N, L, v)`; or, with
-            `sequences`, an `rkhs` kernel, parameters of `attention`, an `AttentionLearner` (both by
-            their ANTK) or any module (by its tangent kernel). Models are taken to float64.
+            `sequences`, an `rkhs` kernel or learner, parameters of `attention`, an
+            `AttentionLearner` (both by their ANTK) or any module (by its tangent kernel). Models
+            are taken to float64.
         residual_gradient: g, in the shape of the outputs or flat, without the average.
         eta: the learning rate.
         tau: the smoothness of the loss; infinite for one that has none.

@@ -148,11 +148,11 @@ def reductions_along(
 ) -> ReductionTrace:
     """Run full gradient descent, and record both sides of each form at each step.
 
-    A model moves by its parameters and its kernel with it, an `rkhs` kernel or a Gram matrix by
-    functional gradient descent. The left side of the identity is measured by autograd, `-eta
-    |dL/dtheta|^2` for parameters; that of the discrete forms is the change of the loss by the step
-    `f - eta Kbar g`, computed. What the run's own step did to the loss stands
-    beside them: the same for functional descent, for parameters up to second order in eta.
+    A model moves by its parameters and its kernel with it; an `rkhs` kernel or learner and a Gram
+    matrix by functional gradient descent. The left side of the identity is measured by autograd,
+    `-eta |dL/dtheta|^2` for parameters; that of the discrete forms is the change of the loss by the
+    step `f - eta Kbar g`, computed. What the run's own step did to the loss stands beside them: the
+    same for functional descent, for parameters up to second order in eta.
 
     Args:
         model: as the kernel of `sufficient_reduction`; it is copied, not changed.
@@ -166,7 +166,8 @@ def reductions_along(
         gamma: bounds the kernel; at each step the smallest that does if None.
         normaliser: as for `sufficient_reduction`.
         chosen: indices of sequences, for "subset".
-        start: for a kernel, the outputs to start from; zeros if None.
+        start: for a kernel, the outputs to start from; if None those of an `rkhs` learner, else
+            zeros.
         mask: for parameters of `attention`.
         heads: for parameters of `attention`.
 

@@ -16,7 +16,7 @@ from ntteach.bounds.gram import positive
 from ntteach.bounds.runs import loss_of
 from ntteach.bounds.sources import kernel_of
 from ntteach.losses import Loss
-from ntteach.rkhs import Kernel
+from ntteach.rkhs import FunctionalLearner, Kernel
 from ntteach.variants.target import CannotCheck, required, said
 
 STEPS = 10
@@ -156,6 +156,6 @@ def _tensors(given: Any) -> Any:
 
 
 def _described(model: Any) -> str:
-    if isinstance(model, torch.nn.Module | Kernel):
+    if isinstance(model, torch.nn.Module | Kernel | FunctionalLearner):
         return type(model).__name__
     return "parameters of attention" if isinstance(model, Mapping) else "a Gram matrix"
