@@ -6,6 +6,7 @@
 import subprocess
 import sys
 from itertools import product
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +25,7 @@ from sympy import (
     exp,
     flatten,
     log,
+    simplify,
     sin,
     sqrt,
 )
@@ -482,6 +484,49 @@ def test_a_row_without_keys_is_zero():
     assert F[0, :] == (Matrix(case[1]["S"]) * W["W_V"])[0, :]
     J = explicit_jacobian(case[1]["S"], **W, mask=[[True, True], [False, False]])
     assert not any(any(flatten(x[1].tolist())) for x in J.values())
+
+
+def by_sympy(S, W, **options):
+    """The Jacobian by `sympy.diff`, one weight entry at a time made a symbol and put back."""
+    for name, entries in W.items():
+        for place in range(len(entries)):
+            x, moved = Symbol("x"), entries.copy()
+            moved[place] = x
+            f = explicit_attention(S, **{**W, name: moved}, **options)
+            yield name, place, [diff(y, x).subs(x, entries[place]) for y in f]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "options"),
+    [
+        ((2, 1, 1, 1), {}),
+        ((3, 2, 2, 1), {"mask": "causal"}),
+        ((2, 2, 2, 2), {"mask": [[1, 0], [Rational(1, 2), 3]]}),
+        ((2, 2, 3, 1), {"mask": [[0, 0], [0, 1]]}),
+        ((2, 2, 4, 2), {"heads": 2}),
+        ((2, 1, 2, 2), {"context": [[1], [-1], [2]], "W_O": Matrix([[1, 2], [-3, 1]])}),
+    ],
+)
+def test_explicit_jacobians_are_those_of_sympy(sizes, options):
+    (L_, d_, d_k_, v_), options = sizes, dict(options)
+    draw = Random(1)
+
+    def matrix(rows, columns):
+        return Matrix(rows, columns, lambda *_: draw.choice((-2, -1, 1, 2, 3)))
+
+    S_ = matrix(L_, d_)
+    unit = sqrt(d_k_ // options.get("heads", 1)) * log(2)
+    W = {"W_Q": matrix(d_, d_k_) * unit, "W_K": matrix(d_, d_k_), "W_V": matrix(d_, v_)}
+    J = explicit_jacobian(S_, **W, **options)
+    weights = W | ({"W_O": options.pop("W_O")} if "W_O" in options else {})
+    looked_at = set()
+    for name, place, column in by_sympy(S_, weights, **options):
+        looked_at.add(name)
+        for y, number in enumerate(column):
+            *outputs, rows, columns = J[name].shape
+            at = (*divmod(y, outputs[1]), *divmod(place, columns))
+            assert simplify(J[name][at] - number) == 0, (name, at)
+    assert looked_at == set(J)
 
 
 def test_explicit_attention_takes_symbols():

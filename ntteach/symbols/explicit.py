@@ -1,16 +1,15 @@
 """Attention on small explicit matrices, written out from Eq. 2 element by element."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sympy import (
-    Dummy,
+    Add,
     Expr,
     ImmutableDenseNDimArray,
-    Integer,
     Matrix,
     cancel,
-    diff,
     exp,
     expand,
     sqrt,
@@ -41,29 +40,8 @@ def explicit_attention(
     [  5],
     [27/5]])
     """
-    S, W_Q, W_K, W_V = (Matrix(x) for x in (S, W_Q, W_K, W_V))
-    C = S if context is None else Matrix(context)
-    _check(S, W_Q, W_K, W_V, C, heads)
-    weights = _mask(mask, S.rows, C.rows, context is None)
-    width, columns = W_Q.cols // heads, W_V.cols // heads
-    f = Matrix.zeros(S.rows, W_V.cols)
-    for head in range(heads):
-        at = slice(head * width, (head + 1) * width)
-        Q, K = S * W_Q[:, at], C * W_K[:, at]
-        V = C * W_V[:, head * columns : (head + 1) * columns]
-        for j in range(S.rows):
-            # exp(expand(x)): exp of a multiple of log(2) becomes a power of two by itself
-            E = [
-                weights[j, k] * exp(expand((Q[j, :] * K[k, :].T)[0] / sqrt(width)))
-                if weights[j, k] != 0
-                else Integer(0)
-                for k in range(C.rows)
-            ]
-            if all(x == 0 for x in E):
-                continue
-            for c in range(columns):
-                above = sum((E[k] * V[k, c] for k in range(C.rows)), Integer(0))
-                f[j, head * columns + c] = _tidy(above / sum(E, Integer(0)))
+    heads_ = _heads(S, W_Q, W_K, W_V, mask=mask, context=context, heads=heads)
+    f = Matrix.hstack(*(head.f for head in heads_))
     return f if W_O is None else (f * Matrix(W_O)).applyfunc(_tidy)
 
 
@@ -80,38 +58,109 @@ def explicit_jacobian(
 ) -> dict[str, ImmutableDenseNDimArray]:
     """The derivatives of f by each weight, of shape (L, v, rows, columns), element by element.
 
-    One weight entry at a time becomes a symbol, each element of `explicit_attention` is
-    differentiated by it, and the given entry is put back. With W_O the result has "W_O" too.
+    The derivative by one entry after the other is carried along Eq. 2, from the weights to f, by
+    the rules for sums, products, quotients and exp. With W_O the result has "W_O" too.
 
     >>> from sympy import log
     >>> explicit_jacobian([[1], [2]], [[log(2)]], [[1]], [[3]])["W_V"].tolist()
     [[[[5/3]]], [[[9/5]]]]
     """
     given = {"W_Q": Matrix(W_Q), "W_K": Matrix(W_K), "W_V": Matrix(W_V)}
+    heads_ = _heads(S, **given, mask=mask, context=context, heads=heads)
+    f = Matrix.hstack(*(head.f for head in heads_))
     if W_O is not None:
         given["W_O"] = Matrix(W_O)
+    still = {name: Matrix.zeros(*W.shape) for name, W in given.items()}
     result = {}
     for name, W in given.items():
         columns = []
         for place in range(len(W)):
-            x = Dummy()
-            moved = W.copy()
-            moved[place] = x
-            f = explicit_attention(
-                S, mask=mask, context=context, heads=heads, **{**given, name: moved}
-            )
-            columns.append([_tidy(diff(y, x).subs(x, W[place])) for y in f])
-        shape = (*f.shape, *W.shape)
-        entries = [column[y] for y in range(len(f)) for column in columns]
+            by = {**still, name: W.zeros(*W.shape)}
+            by[name][place] = 1
+            moved = Matrix.hstack(*(head.derivative(by) for head in heads_))
+            if W_O is not None:
+                moved = moved * given["W_O"] + f * by["W_O"]
+            columns.append([_tidy(x) for x in moved])
+        shape = (*moved.shape, *W.shape)
+        entries = [column[y] for y in range(len(moved)) for column in columns]
         result[name] = ImmutableDenseNDimArray(entries, shape)
     return result
 
 
+@dataclass(frozen=True)
+class _Head:
+    """What Eq. 2 goes through in one head, from its columns of the weights to its columns of f."""
+
+    S: Matrix  # L x d
+    C: Matrix  # M x d
+    own: slice  # columns of W_Q and W_K
+    own_values: slice  # columns of W_V
+    Q: Matrix
+    K: Matrix
+    V: Matrix
+    E: Matrix  # L x M, weights before they are normalised
+    f: Matrix
+
+    def derivative(self, by: Mapping[str, Matrix]) -> Matrix:
+        """d f, where d W_Q, d W_K and d W_V are given."""
+        dQ, dK = self.S * by["W_Q"][:, self.own], self.C * by["W_K"][:, self.own]
+        dV = self.C * by["W_V"][:, self.own_values]
+        df = Matrix.zeros(*self.f.shape)
+        for j in range(df.rows):
+            E = self.E[j, :]
+            if all(x == 0 for x in E):
+                continue
+            dE = [
+                # d exp(z) = exp(z) dz
+                E[k]
+                * (_dot(dQ[j, :], self.K[k, :]) + _dot(self.Q[j, :], dK[k, :]))
+                / sqrt(self.Q.cols)
+                for k in range(self.K.rows)
+            ]
+            for c in range(df.cols):
+                above = _dot(dE, self.V[:, c]) + _dot(E, dV[:, c])
+                # f = above / total, so that df = (d above - f d total) / total
+                df[j, c] = (above - self.f[j, c] * Add(*dE)) / Add(*E)
+        return df
+
+
+def _heads(
+    S: Any, W_Q: Any, W_K: Any, W_V: Any, *, mask: Any, context: Any, heads: int
+) -> list[_Head]:
+    S, W_Q, W_K, W_V = (Matrix(x) for x in (S, W_Q, W_K, W_V))
+    C = S if context is None else Matrix(context)
+    _check(S, W_Q, W_K, W_V, C, heads)
+    weights = _mask(mask, S.rows, C.rows, context is None)
+    width, columns = W_Q.cols // heads, W_V.cols // heads
+    result = []
+    for head in range(heads):
+        own = slice(head * width, (head + 1) * width)
+        own_values = slice(head * columns, (head + 1) * columns)
+        Q, K, V = S * W_Q[:, own], C * W_K[:, own], C * W_V[:, own_values]
+        E, f = Matrix.zeros(S.rows, C.rows), Matrix.zeros(S.rows, columns)
+        for j in range(S.rows):
+            for k in range(C.rows):
+                if weights[j, k] != 0:
+                    # exp(expand(x)): exp of a multiple of log(2) becomes a power of two by itself
+                    E[j, k] = weights[j, k] * exp(expand(_dot(Q[j, :], K[k, :]) / sqrt(width)))
+            if all(x == 0 for x in E[j, :]):
+                continue
+            for c in range(columns):
+                f[j, c] = _tidy(_dot(E[j, :], V[:, c]) / Add(*E[j, :]))
+        result.append(_Head(S, C, own, own_values, Q, K, V, E, f))
+    return result
+
+
+def _dot(x: Iterable[Expr], y: Iterable[Expr]) -> Expr:
+    return Add(*(a * b for a, b in zip(x, y, strict=True) if a != 0 and b != 0))
+
+
 def _tidy(number: Expr) -> Expr:
-    # Without symbols, exp(n log 2) has become rational once arguments are expanded.
-    if number.free_symbols:
+    if number.is_Rational or number.free_symbols:
         return number
-    return cancel(number.replace(exp, lambda x: exp(expand(x))))
+    # Without symbols, exp(n log 2) has become rational once arguments are expanded.
+    number = expand(number.replace(exp, lambda x: exp(expand(x))))
+    return number if not number.has(Add) else cancel(number)
 
 
 def _check(S: Matrix, W_Q: Matrix, W_K: Matrix, W_V: Matrix, C: Matrix, heads: int) -> None:
