@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from ntteach import losses, oracles, rkhs
 from ntteach.checks.agree import agree
 from ntteach.checks.trend import slope_is
 from ntteach.claims import Claim, Evidence, Setting
-from ntteach.paper.evidence.space_families import Case, cases
+from ntteach.paper.evidence.space_families import Case, cases, remembered
 from ntteach.paper.evidence.space_kernels import ROUNDING, SCOPE
 
 ETA = 0.3
@@ -76,6 +77,7 @@ class Lesson:
         f = self.case.function(self.case.a)
         return rkhs.FunctionalLearner(self.case.family.kernel, self.objective.loss, eta, f)
 
+    @cached_property
     def slope(self) -> Tensor:
         """dL/df on the examples, by autograd of the loss written again."""
         values = self.case.values(self.case.a, self.case.T)
@@ -100,22 +102,26 @@ def step(claim: Claim, setting: Setting) -> Evidence:
     after the step at the centres and at the examples, for every shipped kernel and four losses.
     """
 
-    def after(lesson: Lesson, sign: float = 1.0) -> Tensor:
-        learner = lesson.learner()
+    @remembered
+    def before_and_after(lesson: Lesson) -> tuple[Tensor, Tensor]:
+        learner, places = lesson.learner(), torch.cat([lesson.case.S, lesson.case.T])
+        before = learner.predict(places).flatten()
         learner.step(lesson.case.T, lesson.targets)
-        places = torch.cat([lesson.case.S, lesson.case.T])
-        before = lesson.case.function(lesson.case.a)(places)
-        return (before + sign * (learner.predict(places) - before)).flatten()
+        return before, learner.predict(places).flatten()
+
+    def after(lesson: Lesson, factor: float) -> Tensor:
+        before, found = before_and_after(lesson)
+        return before + factor * (found - before)
 
     def reference(lesson: Lesson) -> tuple[Tensor, Tensor]:
         case = lesson.case
         places = torch.cat([case.S, case.T])
-        moved = case.family.reference(places, case.T) @ lesson.slope().flatten()
+        moved = case.family.reference(places, case.T) @ lesson.slope.flatten()
         value = case.values(case.a, places).flatten() - ETA / len(case.T) * moved
         return value, torch.full_like(value, ROUNDING * max(1.0, value.abs().max().item()))
 
     return agree(
-        after,
+        lambda lesson: before_and_after(lesson)[1],
         reference,
         lessons(setting),
         mutants={
@@ -136,11 +142,12 @@ def step_by_differences(claim: Claim, setting: Setting) -> Evidence:
     within the differences' bound, near 1e-9.
     """
 
-    def direction(lesson: Lesson, sign: float = 1.0) -> Tensor:
+    @remembered
+    def direction(lesson: Lesson) -> Tensor:
         learner, case = lesson.learner(), lesson.case
         learner.step(case.T, lesson.targets)
         moved = learner.function - case.function(case.a)
-        return (sign / ETA * rkhs.inner(moved, case.function(case.b))).reshape(1)
+        return (rkhs.inner(moved, case.function(case.b)) / ETA).reshape(1)
 
     def reference(lesson: Lesson) -> tuple[Tensor, Tensor]:
         case, again = lesson.case, lesson.objective.again
@@ -158,9 +165,9 @@ def step_by_differences(claim: Claim, setting: Setting) -> Evidence:
         reference,
         lessons(setting),
         mutants={
-            "ascent": lambda lesson: direction(lesson, -1.0),
-            "summed, not averaged": lambda lesson: direction(lesson, len(lesson.case.T)),
-            "off by a relative 1e-5": lambda lesson: direction(lesson, 1 + 1e-5),
+            "ascent": lambda lesson: -direction(lesson),
+            "summed, not averaged": lambda lesson: direction(lesson) * len(lesson.case.T),
+            "off by a relative 1e-5": lambda lesson: direction(lesson) * (1 + 1e-5),
         },
         scope=f"{SCOPE}, every shipped kernel; {', '.join(OBJECTIVES)} loss, two examples",
     )
@@ -174,7 +181,8 @@ def averaged_gradient(claim: Claim, setting: Setting) -> Evidence:
     here every output counts. A pass guarantees agreement to rounding.
     """
 
-    def gradient(lesson: Lesson, factor: float = 1.0) -> Tensor:
+    @remembered
+    def gradient(lesson: Lesson) -> Tensor:
         case = lesson.case
 
         def averaged(values: Tensor) -> Tensor:
@@ -182,10 +190,10 @@ def averaged_gradient(claim: Claim, setting: Setting) -> Evidence:
 
         F = rkhs.Functional(case.T, averaged)
         found = rkhs.functional_gradient(F, case.function(case.a))
-        return factor * found(torch.cat([case.S, case.T])).flatten()
+        return found(torch.cat([case.S, case.T])).flatten()
 
     def reference(lesson: Lesson) -> tuple[Tensor, Tensor]:
-        case, slope = lesson.case, lesson.slope()
+        case, slope = lesson.case, lesson.slope
         places = torch.cat([case.S, case.T])
         value = case.family.reference(places, case.T) @ slope.flatten() / slope.numel()
         return value, torch.full_like(value, ROUNDING * max(1.0, value.abs().max().item()))
@@ -196,9 +204,9 @@ def averaged_gradient(claim: Claim, setting: Setting) -> Evidence:
         reference,
         every,
         mutants={
-            "summed, not averaged": lambda x: gradient(x, x.slope().numel()),
-            "averaged over sequences and one more": lambda x: gradient(x, len(x.case.T) / 3),
-            "off by a relative 1e-6": lambda x: gradient(x, 1 + 1e-6),
+            "summed, not averaged": lambda x: gradient(x) * x.slope.numel(),
+            "averaged over sequences and one more": lambda x: gradient(x) * len(x.case.T) / 3,
+            "off by a relative 1e-6": lambda x: gradient(x) * (1 + 1e-6),
         },
         scope=f"{SCOPE}, every shipped kernel; squared, logistic, Huber loss",
     )
@@ -247,7 +255,8 @@ def flow_speeds(claim: Claim, setting: Setting) -> Evidence:
     with the reference Gram matrix. A pass guarantees agreement near 1e-9.
     """
 
-    def speeds(lesson: Lesson, factor: float = 1.0) -> Tensor:
+    @remembered
+    def speeds(lesson: Lesson) -> Tensor:
         case, again = lesson.case, lesson.objective.again
 
         def averaged(values: Tensor) -> Tensor:
@@ -257,13 +266,13 @@ def flow_speeds(claim: Claim, setting: Setting) -> Evidence:
         G = rkhs.functional_gradient(rkhs.Functional(case.T, averaged), f)
 
         def at(t: Tensor) -> Tensor:
-            values = (f - t[0] * factor * G)(case.T)
+            values = (f - t[0] * G)(case.T)
             return torch.cat([values.flatten(), averaged(values).reshape(1)])
 
         return oracles.central_difference(at, torch.zeros(1, dtype=torch.float64))[0].flatten()
 
     def reference(lesson: Lesson) -> tuple[Tensor, Tensor]:
-        g = lesson.slope().flatten()
+        g = lesson.slope.flatten()
         moved = -lesson.case.family.reference(lesson.case.T, lesson.case.T) @ g / g.numel()
         value = torch.cat([moved, (g @ moved / g.numel()).reshape(1)])
         return value, torch.full_like(value, 1e-7 * max(1.0, value.abs().max().item()))
@@ -274,9 +283,9 @@ def flow_speeds(claim: Claim, setting: Setting) -> Evidence:
         reference,
         every,
         mutants={
-            "ascent": lambda x: speeds(x, -1.0),
-            "summed, not averaged": lambda x: speeds(x, x.slope().numel()),
-            "off by a relative 1e-5": lambda x: speeds(x, 1 + 1e-5),
+            "ascent": lambda x: -speeds(x),
+            "summed, not averaged": lambda x: speeds(x) * x.slope.numel(),
+            "off by a relative 1e-5": lambda x: speeds(x) * (1 + 1e-5),
         },
         scope=f"{SCOPE}, every shipped kernel; squared and logistic loss",
     )

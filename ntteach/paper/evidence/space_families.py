@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -216,6 +217,22 @@ class Case:
     def product(self, a: Tensor, b: Tensor) -> Tensor:
         """The inner product of two functions by the reference, `()`."""
         return a.flatten() @ self.family.reference(self.S, self.S) @ b.flatten()
+
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
+def remembered(function: Callable[[Item], Found]) -> Callable[[Item], Found]:
+    """The function, computed once for each object: mutants are made from what it found."""
+    known: dict[int, tuple[Item, Found]] = {}  # with the object, so that its id is not used again
+
+    def ask(item: Item) -> Found:
+        if id(item) not in known:
+            known[id(item)] = item, function(item)
+        return known[id(item)][1]
+
+    return ask
 
 
 def cases(seed: int, names: tuple[str, ...] = NAMES, *, r: int = 3, N: int = 2) -> list[Case]:

