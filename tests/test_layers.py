@@ -160,6 +160,9 @@ PLANTED = {
     "gradients load sympy": ("ntteach.gradients", "def f():\n    from sympy import exp"),
     "sequences know the oracle": ("ntteach.sequences", "import ntteach.oracles as o"),
     "the oracle knows a closed form": ("ntteach.oracles", "from ntteach.gradients import _key"),
+    "a kernel knows the oracle": ("ntteach.rkhs.alignment", "from ntteach import oracles"),
+    "a kernel knows the learner of attention": ("ntteach.rkhs.outputs", "import ntteach.learner"),
+    "the oracle knows a kernel": ("ntteach.oracles", "from ntteach.rkhs import signature"),
     "the oracle knows the learner": ("ntteach.oracles", "from . import learner"),
     "the oracle, through the package": ("ntteach.oracles", "from ntteach import attention"),
     "symbols load numbers": ("ntteach.symbols.rules", "import numpy"),
@@ -211,7 +214,10 @@ def test_a_module_without_a_layer_is_told():
 # What the table has to come to, whatever its lines are: the witnesses never meet below the
 # evidence. These follow imports of imports.
 
-HAND_DERIVED = ("ntteach.learner", "ntteach.sequences", "ntteach.losses", "ntteach.gradients")
+HAND_DERIVED = (
+    *("ntteach.learner", "ntteach.sequences", "ntteach.losses", "ntteach.gradients"),
+    *(name for name in TREE if name.startswith(("ntteach.rkhs", "ntteach.bounds"))),
+)
 SYMBOLIC = tuple(name for name in TREE if name.startswith(("ntteach.symbols", "derivations.")))
 ORACLES = ("ntteach.oracles",)
 

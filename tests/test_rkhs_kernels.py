@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import itertools
 import math
 from typing import Any
@@ -384,6 +386,23 @@ def test_what_is_no_gram_matrix_is_told(name: str):
 def test_a_tolerance_below_zero_is_told():
     with pytest.raises(ValueError, match="tolerance is not below 0, got -1"):
         check_gram(torch.eye(2), tolerance=-1)
+
+
+# --- the names -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", rkhs.__all__)
+def test_every_exported_name_says_what_it_is(name: str):
+    value = getattr(rkhs, name)
+    text = inspect.getdoc(value)
+    assert text, f"{name} has no docstring"
+    assert text.splitlines()[0].endswith((".", "`."))
+    if "Args:" in text:
+        section = text.split("Args:\n")[1].split("\n\n")[0]
+        listed = [line.split(":")[0].strip() for line in section.splitlines() if line[4:5].strip()]
+        assert listed == list(inspect.signature(value).parameters)
+    # after `import ntteach.rkhs.signature`, `rkhs.signature` would be the module
+    assert importlib.util.find_spec(f"ntteach.rkhs.{name}") is None
 
 
 # --- bad input -----------------------------------------------------------------------------------
