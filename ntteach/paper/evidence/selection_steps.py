@@ -179,16 +179,22 @@ def norms_steepen_the_gradient(given: Given, arithmetic: Arithmetic) -> Finding:
     )
 
 
-def leverage_steepens_the_gradient(given: Given, arithmetic: Arithmetic) -> Finding:
-    """Of single outputs, that with the largest K_ii g_i^2 has the largest functional gradient."""
+def leverage_steepens_the_gradient(
+    given: Given, arithmetic: Arithmetic, *, errors_alone: bool = False
+) -> Finding:
+    """Of single outputs, that with the largest K_ii g_i^2 has the largest functional gradient.
+
+    With `errors_alone`, that of the largest g_i^2 is meant, which is false.
+    """
     choosing = read_choosing({**given, "size": 1}, arithmetic)
     case = choosing.case
     by_norm = best(choosing.count, 1, choosing.norm)
-    by_score = largest([tidy(case.K[i, i] * case.g[i] ** 2) for i in range(case.n)], 1)
+    lengths = [1] * case.n if errors_alone else case.K.diagonal()
+    by_score = largest([tidy(k * g**2) for k, g in zip(lengths, case.g, strict=True)], 1)
     return Finding(
         (Hypothesis("one output for each sequence", str(choosing.per), choosing.per == 1),),
         f"the largest are {named(by_norm)}",
-        f"K_ii g_i^2 is largest for {named(by_score)}",
+        f"the largest score is that of {named(by_score)}",
         by_norm == by_score,
     )
 
@@ -277,6 +283,7 @@ LAWS: dict[str, Law] = {
     "a full step does not raise the loss": partial(subset_step_spares_the_rest, all_chosen=True),
     "norms steepen the gradient": norms_steepen_the_gradient,
     "leverage steepens the gradient": leverage_steepens_the_gradient,
+    "errors alone steepen the gradient": partial(leverage_steepens_the_gradient, errors_alone=True),
     "norms steepen the gradient, K isotropic": isotropic_norms_agree,
     "norms steepen the gradient, K uneven": partial(isotropic_norms_agree, uneven=True),
     "greedy is steepest": greedy_is_steepest,
