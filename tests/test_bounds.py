@@ -22,6 +22,7 @@ from ntteach.bounds import (
     sufficient_reduction,
 )
 from ntteach.bounds.gram import gram
+from ntteach.bounds.rates import CONDITION
 from ntteach.losses import Loss
 from ntteach.report import plots
 from ntteach.report.output import UserError
@@ -152,10 +153,7 @@ def test_two_independent_outputs_are_the_edge_of_the_papers_form():
     """gamma 1^T K^+ 1 = 2 for I_2: g = 1 gives equality, any other g room."""
     assert found(np.eye(2), [1.0, 1.0]).slack == pytest.approx(0, abs=1e-18)
     assert found(np.eye(2), [1.0, 1.0]).verdict == "holds"
-    condition = found(np.eye(2), [1.0, 1.0], "mean").constant(
-        "paper's condition, gamma h (P / N L)^2"
-    )
-    assert condition == 2
+    assert found(np.eye(2), [1.0, 1.0], "mean").constant(CONDITION) == 2
 
 
 def test_with_several_outputs_entries_do_not_bound_the_step_but_blocks_do():
@@ -276,6 +274,7 @@ def test_no_step_constant_can_be_one_per_cent_better(normaliser, reach, q):
     options = {"eta": eta, "tau": tau, "normaliser": normaliser, **losses}
     r = found(K, g, "repaired", **options)
     assert r.constant("q") == q
+    assert r.hypotheses[-1].name.startswith("eta <= 1/(2 tau" if q == 0.75 else "eta <= 1/(tau")
     assert r.verdict == "holds"
     assert breaks_if_better(r)
     assert breaks_if_better(found(K, g, "discrete", **options))
@@ -347,6 +346,34 @@ def test_a_change_that_is_not_one_of_this_loss_is_violated():
     assert (r.right, r.verdict) == (-0.375, "violated")
     r = found([[1.0]], [1.0], "identity", eta=0.5, derivative=-0.49)
     assert (r.right, r.verdict) == (-0.5, "violated")
+
+
+def test_a_ratio_compares_the_promise_with_what_there_is():
+    assert found(np.eye(3), [1.0, 1.0, 1.0]).ratio == pytest.approx(3 / 2)
+    assert found(np.ones((2, 2)), [1.0, -1.0], "identity").ratio == 0  # nothing of nothing
+    assert found(np.eye(2), [1.0, -1.0]).ratio == 0
+    assert found([[0.0]], [1.0], gamma=1.0).ratio == math.inf  # something of nothing
+    assert found([[1.0]], [1.0], "discrete", eta=10.0).ratio == 0
+
+
+@settings(max_examples=40)
+@given(cases())
+def test_the_condition_decides_whether_eq_19_holds_for_every_gradient(case):
+    """Above 2 the extremal gradient `K^+ E a` violates it, at 2 or below none of many does."""
+    K, E = case.K, np.tile(np.eye(case.v), (case.n // case.v, 1))
+    inverse = np.linalg.pinv(K, rcond=1e-9)
+    a = np.linalg.eigh(E.T @ inverse @ E)[1][:, -1]
+    options = {"normaliser": case.P, "outputs": case.v}
+    condition = found(K, case.g, "mean", **options).constant(CONDITION)
+    if math.isinf(condition):  # a gradient that the kernel does not see, with a mean
+        unseen = (np.eye(case.n) - K @ inverse) @ E  # (n, v)
+        extremal = unseen[:, np.square(unseen).sum(0).argmax()]
+        assert found(K, extremal, **options).verdict == "violated"
+    elif condition > 2 * (1 + 1e-9):
+        assert found(K, inverse @ E @ a, **options).verdict == "violated"
+    elif condition < 2 * (1 - 1e-9):
+        gradients = [case.g, inverse @ E @ a, *np.eye(case.n), np.ones(case.n)]
+        assert all(found(K, g, **options).verdict != "violated" for g in gradients)
 
 
 def test_the_report_of_a_reduction_says_all_of_it():

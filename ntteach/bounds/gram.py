@@ -51,13 +51,18 @@ class Gram:
     @cached_property
     def spectrum(self) -> tuple[Tensor, Tensor]:
         """Eigenvalues `(n,)`, ascending, zero where they are rounding, and their vectors."""
-        values, vectors = torch.linalg.eigh(self.matrix)
+        values, vectors = self._eigen
         return torch.where(values > self.rounding, values, 0.0), vectors
 
-    @cached_property
+    @property
     def smallest(self) -> float:
         """The smallest eigenvalue as it was computed, rounding included."""
-        return torch.linalg.eigvalsh(self.matrix)[0].item()
+        return self._eigen[0][0].item()
+
+    @cached_property
+    def _eigen(self) -> tuple[Tensor, Tensor]:
+        values, vectors = torch.linalg.eigh(self.matrix)
+        return values, vectors
 
     @cached_property
     def rounding(self) -> float:

@@ -9,6 +9,7 @@ import torch
 from ntteach.bounds.problem import Problem
 from ntteach.bounds.reduction import Hypothesis, Reduction, at_most, fall
 
+CONDITION = "gamma h (P / N L)^2 [at most 2: Eq. 19 for every g]"
 _RATE = "dL/dt"
 # of its scale: a measured rate has the rounding of a whole model, parts of it perhaps in float32
 _MEASURED = 1e-6
@@ -114,7 +115,7 @@ def mean(p: Problem) -> Reduction:
     >>> from ntteach.bounds.problem import problem
     >>> eye = [[1.0, 0.0], [0.0, 1.0]]
     >>> found = mean(problem(eye, [1.0, 1.0], eta=1.0, tau=0.5))  # h = 2, c = 1/2
-    >>> round(found.constant("c"), 12), found.constant("paper's condition, gamma h (P / N L)^2")
+    >>> round(found.constant("c"), 12), found.constant(CONDITION)
     (0.5, 2.0)
     """
     h = _harmonic(p)
@@ -129,8 +130,7 @@ def mean(p: Problem) -> Reduction:
             ("c", c),
             ("h = 1^T K^+ 1", h),
             ("gamma", p.bound),
-            ("paper's condition, gamma h (P / N L)^2", _rounded(p.bound * h / ratio**2)),
-            ("... and its limit, for Eq. 19 to hold for every g", 2.0),
+            (CONDITION, _rounded(p.bound * h / ratio**2)),
             ("normaliser", p.P),
         ),
         _RATE,

@@ -39,9 +39,9 @@ def repaired(p: Problem) -> Reduction:
     """`L+ - L <= -(q eta / P) g^T Kbar g`: q = 1/2, or 3/4 for half the step size.
 
     q = 1/2 for `eta <= 1 / (tau lambda_max(Kbar))`, q = 3/4 for `eta <= 1 / (2 tau
-    lambda_max(Kbar))`. The latter is implied by the `eta <= 1 / (2 tau gamma)` of Eq. 19 where
-    gamma bounds the operator norms of the v x v blocks K(s, s) and the loss is averaged over the
-    N L elements; for v = 1 these are the entries of the diagonal.
+    lambda_max(Kbar))`; the one that is met is listed. The latter is implied by the `eta <= 1 / (2
+    tau gamma)` of Eq. 19 where gamma bounds the operator norms of the v x v blocks K(s, s) and the
+    loss is averaged over the N L elements; for v = 1 these are the entries of the diagonal.
 
     >>> from ntteach.bounds.problem import problem
     >>> p = problem([[1.0]], [2.0], eta=0.5, tau=1.0, loss=2.0, next_loss=0.5)
@@ -49,9 +49,11 @@ def repaired(p: Problem) -> Reduction:
     >>> found.left, found.right, found.constant("q")
     (-1.5, -1.5, 0.75)
     """
-    least = 1 / (p.tau * p.top) if p.top > 0 else math.inf
-    half = at_most("eta <= 1/(2 tau lambda_max(Kbar))", p.eta, least / 2)
-    q = 0.75 if half.met else 0.5
+    longest = 1 / (p.tau * p.top) if p.top > 0 else math.inf
+    within = at_most("eta <= 1/(2 tau lambda_max(Kbar))", p.eta, longest / 2)
+    q = 0.75 if within.met else 0.5
+    if not within.met:
+        within = at_most("eta <= 1/(tau lambda_max(Kbar))", p.eta, longest)
     gamma = p.K.block_norm if p.gamma is None else p.gamma
     return Reduction(
         "repaired",
@@ -60,15 +62,15 @@ def repaired(p: Problem) -> Reduction:
         (
             *kernel_hypotheses(p),
             _smooth(p),
-            at_most("eta <= 1/(tau lambda_max(Kbar))", p.eta, least),
+            within,
         ),
         (
             ("q", q),
             ("lambda_max(Kbar)", p.top),
-            ("eta tau lambda_max(Kbar), at most 1/2 for q = 3/4", p.eta * p.tau * p.top),
-            ("eta tau gamma, at most 1/2 in the paper", p.eta * p.tau * gamma),
             ("gamma", gamma),
             ("largest norm of a block K(s, s)", p.K.block_norm),
+            ("eta tau lambda_max(Kbar)", p.eta * p.tau * p.top),
+            ("eta tau gamma", p.eta * p.tau * gamma),
             ("normaliser", p.P),
         ),
         _change(p),
