@@ -30,7 +30,22 @@ from .terms import dummy
 def total(size: Expr, summand: Callable[[Expr], Expr]) -> Expr:
     """Sum_(x=1..size) summand(x), with a summation index that occurs nowhere else."""
     x = dummy()
-    return Sum(summand(x), (x, 1, size))
+    return _Sum(summand(x), (x, 1, size))
+
+
+class _Sum(Sum):
+    """A sum of whose value nothing is assumed.
+
+    A product with exp(x) asks whether x is zero, and a Sum looks for that in all its parts, which
+    takes most of the time in which a derivation is written down.
+    """
+
+    is_zero = is_finite = is_integer = is_rational = is_algebraic = is_extended_real = None
+    is_positive = is_negative = is_extended_positive = is_extended_negative = is_imaginary = None
+    is_hermitian = is_antihermitian = None
+
+
+_Sum.__name__ = "Sum"  # by which sympy orders factors and addends
 
 
 def query(j: Expr, i: Expr, *, head: Expr | None = None) -> Expr:
@@ -173,7 +188,7 @@ def derivative(expr: Expr, entry: Expr) -> Expr:
                 return node.exp * inside * Pow(node.base, node.exp - 1) if inside != 0 else ZERO
             case Sum() if all(target not in limit.free_symbols for limit in node.limits):
                 inside = visit(node.function)
-                return Sum(inside, *node.limits) if inside != 0 else ZERO
+                return node.func(inside, *node.limits) if inside != 0 else ZERO
         raise ValueError(f"no rule to differentiate {node} by {entry}")
 
     return visit(fresh(expr, apart=entry.free_symbols))

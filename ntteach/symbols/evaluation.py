@@ -65,9 +65,9 @@ def evaluate_all(
     exprs, places = [sympify(expr) for expr in exprs], list(places)
     tables = {name: _table(value) for name, value in values.items()}
     free: dict[Basic, frozenset[Symbol]] = {}
-    ranks = _ranks(exprs)
+    ranks = ranks_of(exprs)
     for indices in places:
-        _check(frozenset().union(*(_free(x, free) for x in exprs)), ranks, sizes, tables, indices)
+        _check(frozenset().union(*(free_in(x, free) for x in exprs)), ranks, sizes, tables, indices)
     entries = [x for table in tables.values() for x in table.entries.values()]
     kinds = [Floats] if any(x.has(Float) for x in entries) else [LogTwo, Exact]
     for kind in kinds:
@@ -104,7 +104,7 @@ def _table(value: Any) -> _Table:
 Ranks: TypeAlias = Mapping[tuple[str, Basic], int]
 
 
-def _ranks(exprs: Iterable[Expr]) -> Ranks:
+def ranks_of(exprs: Iterable[Expr]) -> Ranks:
     """Name and label of each indexed base and each function, with the number of its arguments."""
     # sympy's own traversals go through a shared part as often as it occurs
     ranks: dict[tuple[str, Basic], int] = {}
@@ -123,10 +123,10 @@ def _ranks(exprs: Iterable[Expr]) -> Ranks:
     return ranks
 
 
-def _free(node: Basic, known: dict[Basic, frozenset[Symbol]]) -> frozenset[Symbol]:
+def free_in(node: Basic, known: dict[Basic, frozenset[Symbol]]) -> frozenset[Symbol]:
     """Every symbol in a node but summation indices; labels of indexed bases count."""
     if node not in known:
-        inside = frozenset().union(*(_free(part, known) for part in node.args))
+        inside = frozenset().union(*(free_in(part, known) for part in node.args))
         if isinstance(node, Symbol):
             inside = frozenset({node})
         elif isinstance(node, Sum):
@@ -181,8 +181,12 @@ class _Evaluation:
         self.leaves: dict[Expr, Any] = {}
 
     def run(self, expr: Expr, indices: Mapping[str, int]) -> Expr:
-        self.bound = {x: indices[x.name] for x in _free(expr, self.free) if x.name in indices}
+        self.bound = {x: indices[x.name] for x in free_in(expr, self.free) if x.name in indices}
         return self.numbers.result(self.number(expr))
+
+    def moves(self, x: Symbol) -> bool:
+        """Whether a symbol is an index: a dummy may bear the name of a size or of a table."""
+        return isinstance(x, Dummy) or not (x.name in self.sizes or x.name in self.tables)
 
     def leaf(self, number: Expr) -> Any:
         if number not in self.leaves:
@@ -194,10 +198,7 @@ class _Evaluation:
         if isinstance(node, Rational):
             return self.leaf(node)
         if node not in self.memo:
-            fixed = self.sizes.keys() | self.tables.keys()
-            moving = (
-                x for x in _free(node, self.free) if x.name not in fixed or isinstance(x, Dummy)
-            )
+            moving = (x for x in free_in(node, self.free) if self.moves(x))
             self.memo[node] = tuple(moving), {}
         indices, known = self.memo[node]
         state = tuple([self.bound.get(x) for x in indices])

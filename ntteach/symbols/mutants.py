@@ -1,13 +1,14 @@
 """Ways to make an identity false, and one small exact case at which that shows."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from math import isqrt, prod
 from random import Random
 from typing import Any
 
 from sympy import Basic, Expr, Indexed, KroneckerDelta, Pow, Sum, Symbol, exp, log
-from sympy.core.function import AppliedUndef
 
+from .evaluation import free_in, ranks_of
 from .names import INDEX_RANGES, L2, M2, SHAPES, H, L, M, N, d, d_h, d_k, o, r, v, v_h
 
 # sqrt(d_k) is rational, but not 1: a lost or doubled scale shows, and exact entries stay rational.
@@ -68,13 +69,7 @@ def small_case(
     """
     size = {**SIZES, **(sizes or {})}
     rng = Random(seed)
-    ranks: dict[str, int] = {}
-    labels: set[Basic] = set()
-    for part in (x for expr in exprs for x in expr.atoms(Indexed, AppliedUndef)):
-        label = part.base.label if isinstance(part, Indexed) else part.func
-        labels.add(label)
-        ranks[str(label)] = len(part.args) - isinstance(part, Indexed)
-    free = {x for expr in exprs for x in expr.free_symbols if isinstance(x, Symbol)} - labels
+    ranks, free = _names(exprs)
     indices = {
         x.name: min(size[y.name] for y in INDEX_RANGES[x]) for x in free if x in INDEX_RANGES
     }
@@ -99,6 +94,15 @@ def small_case(
         else:
             values[name] = _entries(shape, _deck(name, shape, rng))
     return size, values, indices
+
+
+@lru_cache(maxsize=256)
+def _names(exprs: tuple[Expr, ...]) -> tuple[dict[str, int], frozenset[Symbol]]:
+    """The bases and functions by name with the number of their indices, and the free symbols."""
+    ranks = ranks_of(exprs)
+    known: dict[Basic, frozenset[Symbol]] = {}
+    free = frozenset().union(*(free_in(expr, known) for expr in exprs))
+    return {name: rank for (name, _), rank in ranks.items()}, free - {label for _, label in ranks}
 
 
 def _entries(shape: Sequence[int], deck: Iterator[Any]) -> Any:

@@ -10,7 +10,7 @@ Assumed: sizes are positive integers, and a free index lies in the ranges that `
 for it. A delta on any other free index is left standing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from fractions import Fraction
 from functools import lru_cache, reduce
@@ -85,21 +85,21 @@ def fresh(expr: Expr, apart: AbstractSet[Basic] = frozenset()) -> Expr:
         return expr
     known: dict[Expr, Expr] = {}
 
-    def rename(body: Expr, limits: Iterable[Sequence[Expr]]) -> Expr:
+    def rename(body: Expr, limits: Iterable[Sequence[Expr]], kind: Callable[..., Expr]) -> Expr:
         renamed: list[tuple[Expr, ...]] = []
         for index, low, high in limits:  # innermost first: what is left of an index belongs outside
             own = {index: dummy(index.name)}
             body = body.xreplace(own)
             renamed = [(x, *(bound.xreplace(own) for bound in rest)) for x, *rest in renamed]
             renamed.append((own[index], visit(low), visit(high)))
-        return Sum(body, *renamed)
+        return kind(body, *renamed)
 
     def visit(node: Expr) -> Expr:
         if not node.has(Sum):
             return node
         if node not in known:
             if isinstance(node, Sum):
-                known[node] = rename(visit(node.function), node.limits)
+                known[node] = rename(visit(node.function), node.limits, node.func)
             else:
                 known[node] = node.func(*(visit(part) for part in node.args))
         return known[node]

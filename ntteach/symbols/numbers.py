@@ -8,7 +8,6 @@ from sympy import (
     Add,
     Expr,
     Float,
-    Integer,
     Pow,
     Rational,
     Symbol,
@@ -18,6 +17,7 @@ from sympy import (
     ring,
     sympify,
 )
+from sympy.polys.rings import PolyElement
 
 LOG2, RING_LOG2 = log(2), ring("log2", QQ)
 
@@ -29,7 +29,8 @@ class LeavesRing(Exception):
 class LogTwo:
     """Exact and fast: polynomials in log 2 over the rationals, with exp(n log 2) = 2^n.
 
-    log 2 is transcendental, so unequal polynomials are unequal numbers.
+    log 2 is transcendental, so unequal polynomials are unequal numbers. A number without log 2 is
+    an int or an element of QQ, which are far quicker than polynomials.
     """
 
     def __init__(self) -> None:
@@ -38,31 +39,43 @@ class LogTwo:
     def leaf(self, number: Expr) -> Any:
         factor, rest = number.as_coeff_Mul()
         if isinstance(number, Add):
-            return sum((self.leaf(part) for part in number.args), self.ring.zero)
+            return sum(self.leaf(part) for part in number.args)
         if not isinstance(factor, Rational) or rest not in (1, LOG2):
             raise LeavesRing
-        return self.ring(QQ(factor.p, factor.q)) * (1 if rest == 1 else self.log2)
+        plain = int(factor.p) if factor.q == 1 else QQ(factor.p, factor.q)
+        return plain if rest == 1 else self.log2 * QQ(plain)
 
-    def constant(self, number: Any) -> Rational:
+    def constant(self, number: Any) -> Any:
+        """The element of QQ that a number without log 2 is."""
+        if not isinstance(number, PolyElement):
+            return QQ(number)
         if not number.is_ground:
             raise LeavesRing
-        value = number.coeff(1)
-        return Rational(int(value.numerator), int(value.denominator))
+        return number.coeff(1)
 
     def exp(self, number: Any) -> Any:
-        times = self.constant(self.ring(number.coeff(self.log2)))
-        if number != self.log2 * QQ(times.p, times.q) or not times.is_Integer:
+        times = number.coeff(self.log2) if isinstance(number, PolyElement) else QQ(0)
+        if number != self.log2 * times or times.denominator != 1:
             raise LeavesRing
-        return self.leaf(Integer(2) ** times)
+        return 2 ** int(times) if times >= 0 else QQ(1, 2 ** -int(times))
 
     def power(self, base: Any, power: Any) -> Any:
         power = self.constant(power)
-        if power.is_Integer and power >= 0:
+        if power.denominator == 1 and power >= 0:
             return base ** int(power)
-        return self.leaf(self.constant(base) ** power)
+        base = self.constant(base)
+        if power.denominator == 1:
+            return base ** int(power)
+        return self.leaf(_rational(base) ** _rational(power))
 
     def result(self, number: Any) -> Expr:
-        return number.as_expr().xreplace({Symbol("log2"): LOG2})
+        if isinstance(number, PolyElement):
+            return number.as_expr().xreplace({Symbol("log2"): LOG2})
+        return _rational(QQ(number))
+
+
+def _rational(number: Any) -> Rational:
+    return Rational(int(number.numerator), int(number.denominator))
 
 
 class Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -45,7 +46,7 @@ def proved(
     """
     chosen = select(derivation, names)
     failing = [name for name, _, _ in chosen if not _is_zero(derivation, name)]
-    unequal = [name for name, _, _ in chosen if not _is_equal_in_numbers(derivation, name)]
+    unequal = [name for name, _, _ in chosen if not _in_numbers(derivation, name).equal]
     wrong = [f"not brought to zero: {'; '.join(failing)}"] if failing else []
     wrong += [f"unequal at an exact case: {'; '.join(unequal)}"] if unequal else []
     margin = None
@@ -86,28 +87,47 @@ def _is_zero(derivation: str, name: str) -> bool:
 
 
 @cache
-def _is_equal_in_numbers(derivation: str, name: str) -> bool:
-    _, lhs, rhs = _identity(derivation, name)
-    sizes, values, indices = symbols.small_case(lhs, rhs)
-    (left,), (right,) = symbols.evaluate_all([lhs, rhs], sizes, values, [indices])
-    return not _differ(left, right)
+def _mutants(derivation: str, name: str) -> tuple[Mutant, ...]:
+    """One occurrence of one symbol doubled, told from the truth at an exact case."""
+    known = _in_numbers(derivation, name)
+    # what is zero under every attention stays so under another
+    labels = [x for x in known.mutants if not (known.zero and "in an exponent" in x)]
+    in_numbers = (Mutant(f"{name}: {x}", x not in known.surviving) for x in labels)
+    # a proof that went through for a false identity would go through for any
+    in_symbols = (
+        Mutant(f"{name}: {x}, put to the proof", not symbols.is_zero(known.other, known.mutants[x]))
+        for x in labels[-1:]
+    )
+    return (*in_numbers, *in_symbols)
+
+
+@dataclass(frozen=True)
+class _InNumbers:
+    """An identity at exact small cases: whether it holds there, and which mutants of it do."""
+
+    equal: bool
+    other: Expr  # the side that has no mutants
+    zero: bool  # whether it is zero at every case looked at
+    mutants: dict[str, Expr]
+    surviving: frozenset[str]
 
 
 @cache
-def _mutants(derivation: str, name: str) -> tuple[Mutant, ...]:
-    """One occurrence of one symbol doubled, told from the truth at an exact case."""
+def _in_numbers(derivation: str, name: str) -> _InNumbers:
     _, lhs, rhs = _identity(derivation, name)
     # a side that is a plain number has no symbol to double
     side, other = (lhs, rhs) if rhs.is_number else (rhs, lhs)
     mutants = dict(symbols.mutations(side))
-    surviving, zero = set(mutants), True
+    surviving, zero, equal = set(mutants), True, True
     # entries are small whole numbers, so that one case may hide a factor behind a zero
     for seed in range(CASES):
         sizes, values, indices = symbols.small_case(lhs, rhs, seed=seed)
         labels = sorted(surviving)
-        exprs = [other, *(mutants[label] for label in labels)]
-        (truth,), *found = symbols.evaluate_all(exprs, sizes, values, [indices])
+        # what the two sides and the mutants have in common is computed once
+        exprs = [other, side, *(mutants[label] for label in labels)]
+        (truth,), (same,), *found = symbols.evaluate_all(exprs, sizes, values, [indices])
         zero = zero and truth == 0
+        equal = equal and not _differ(same, truth)
         surviving = {
             label
             for label, (number,) in zip(labels, found, strict=True)
@@ -115,15 +135,7 @@ def _mutants(derivation: str, name: str) -> tuple[Mutant, ...]:
         }
         if not surviving:
             break
-    # what is zero under every attention stays so under another
-    labels = [label for label in mutants if not (zero and "in an exponent" in label)]
-    in_numbers = (Mutant(f"{name}: {label}", label not in surviving) for label in labels)
-    # a proof that went through for a false identity would go through for any
-    in_symbols = (
-        Mutant(f"{name}: {label}, put to the proof", not symbols.is_zero(other, mutants[label]))
-        for label in labels[-1:]
-    )
-    return (*in_numbers, *in_symbols)
+    return _InNumbers(equal, other, zero, mutants, frozenset(surviving))
 
 
 def _differ(one: Expr, other: Expr) -> bool:
