@@ -71,8 +71,9 @@ def global_alignment(width: float, *, local: Local = "safe", normalise: bool = T
 
     An alignment goes from the first pair of tokens to the last; each step moves on by one token in
     either sequence or in both. With the Gaussian `g = exp(-|s - s'|^2 / (2 width^2))`, the local
-    kernel is `g / (2 - g)`, a sum of powers of g, for which k is positive semi-definite. With
-    `local="gaussian"` it is g itself, and k can be indefinite.
+    kernel is `h = g / (2 - g)`: then `h / (1 + h) = g / 2` is positive semi-definite, from which it
+    follows that k is. With `local="gaussian"` it is g itself, and k can be indefinite: of all
+    sequences of four tokens 0, 1, 2 and width 3, the smallest eigenvalue is below zero.
 
     Sums are taken of logarithms, so that they neither overflow nor vanish. All sequences of one
     tensor have one length, and there is no padding: S and S_other may differ in length.

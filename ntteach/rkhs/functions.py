@@ -227,7 +227,7 @@ def norm(f: Function) -> Tensor:
     square = inner(f, f)
     if square < 0:
         terms = f.coefficients.abs()
-        # |K_ij| is at most sqrt(K_ii K_jj), so that rounding is relative to this
+        # the terms c_i K_ij c_j come to at most (sum |c|)^2 max |K|, to which rounding is relative
         largest = f.kernel(f.centres).abs().max() if len(f.centres) else square.new_zeros(())
         allowed = 16 * terms.numel() * torch.finfo(square.dtype).eps * terms.sum() ** 2 * largest
         if square < -allowed:
