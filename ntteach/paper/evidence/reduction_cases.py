@@ -120,6 +120,11 @@ def form(x: Array, K: Array, y: Array) -> Any:
     return tidy(x @ K @ y)
 
 
+def _bracketed(x: Any) -> str:
+    text = show(x)
+    return f"({text})" if set(text) & set("-+*/") else text
+
+
 def sum_of(x: Array) -> Any:
     """The sum of the entries of a vector."""
     return tidy(x.sum())
@@ -163,15 +168,33 @@ def enclosure(x: Any) -> tuple[Any, Any]:
     return low, high
 
 
-def enclosed(x: Any, y: Any) -> str:
-    """Why x > y or x <= y where log 2 is in them, in words; nothing for rational numbers."""
+def compared(x: Any, y: Any) -> str:
+    """Two numbers and how they compare, with rational bounds between if log 2 is in them."""
+    below = at_most(x, y)
     if not any(isinstance(z, sympy.Expr) and not z.is_Rational for z in (x, y)):
-        return ""
+        return f"{show(x)} {'<=' if below else '>'} {show(y)}"
     (x_low, x_high), (y_low, y_high) = enclosure(x), enclosure(y)
-    return (
-        f" (with 2/3 < log 2 < 7/10, as e^2 < 8 and e^7 > 2^10: the left is between {x_low} and "
-        f"{x_high}, the right between {y_low} and {y_high})"
-    )
+    if below:
+        return f"{x} <= {x_high} <= {y_low} <= {y}"
+    return f"{x} >= {x_low} > {y_high} >= {y}"
+
+
+def log2_known(*numbers: Any) -> str:
+    """What is known of log 2, where it occurs in a number."""
+    if not any(isinstance(z, sympy.Expr) and z.has(sympy.log) for z in numbers):
+        return ""
+    return "; known of log 2: e^2 < 8 and e^7 > 2^10, so that 2/3 < log 2 < 7/10"
+
+
+def spelled(x: Array, K: Array) -> str:
+    """x^T K x term by term, and its value."""
+    terms = [
+        " * ".join(["2"] * (i != j) + [_bracketed(z) for z in (K[i, j], x[i], x[j])])
+        for i in range(len(x))
+        for j in range(i, len(x))
+        if K[i, j] * x[i] * x[j] != 0
+    ]
+    return f"{' + '.join(terms) or '0'} = {show(form(x, K, x))}"
 
 
 def pivots(K: Array) -> list[Any] | None:

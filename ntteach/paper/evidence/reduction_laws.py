@@ -34,13 +34,14 @@ from ntteach.paper.evidence.reduction_cases import (
     at_most,
     bounded,
     cases,
-    enclosed,
-    form,
+    compared,
+    log2_known,
     proposition,
     read_case,
     semidefinite,
     slow,
     smooth,
+    spelled,
     sum_of,
     symmetric,
     tidy,
@@ -103,18 +104,20 @@ def falls_by_the_mean(
     lines, holds = [], False
     for name in normalisations:
         velocity, left = rate(case, name)
-        below = at_most(left, right)
-        holds = holds or below
+        holds = holds or at_most(left, right)
+        flow = "" if name == BOTH_SUMMED else f" / {case.normaliser}"
+        over = f" / {case.normaliser}" if name == AVERAGED else ""
         lines.append(
-            f"{name}: df/dt = {show(velocity)}, dL/dt = {show(left)} "
-            f"{'<=' if below else '>'} {show(right)}{enclosed(left, right)}"
+            f"{name}, df/dt = -(eta{flow}) K g = {show(velocity)}, dL/dt = <g, df/dt>{over}: "
+            f"{compared(left, right)}"
         )
     mean = f"({show(sum_of(case.g))}/{case.normaliser})"
     constants = f"-({show(case.eta)}) * ({show(case.gamma)}) / 2"
     return Finding(
         (*learner, *proposition(case)),
         f"dL/dt <= -(eta gamma / 2) (mean g)^2 = {constants} * {mean}^2 = {show(right)}",
-        f"g = {show(case.g)}, g^T K g = {show(form(case.g, case.K, case.g))}; " + "; ".join(lines),
+        f"g = {show(case.g)}, g^T K g = {spelled(case.g, case.K)}; {'; '.join(lines)}"
+        f"{log2_known(right)}",
         holds,
     )
 
