@@ -524,7 +524,7 @@ BAD: dict[str, tuple[Any, Any, dict[str, Any], type[Exception], str]] = {
     "empty": (np.ones((0, 0)), [], {}, ValueError, r"got \(0, 0\)"),
     "three axes": (np.ones((2, 2, 2)), [1, 1], {}, ValueError, r"got \(2, 2, 2\)"),
     "ragged": ([[1.0], [1.0, 2.0]], [1, 1], {}, ValueError, "ragged"),
-    "words": ("kernel", [1, 1], {}, TypeError, "kernel is an array of real numbers"),
+    "words": ([["kernel"]], [1], {}, TypeError, "kernel is an array of real numbers"),
     "complex": (torch.eye(2) * 1j, [1, 1], {}, TypeError, "real numbers"),
     "another size": (EYE, [1, 1, 1], {}, ValueError, r"residual_gradient has shape \(2,\), got"),
     "another shape": (
@@ -564,6 +564,17 @@ BAD: dict[str, tuple[Any, Any, dict[str, Any], type[Exception], str]] = {
     "chosen outside": (EYE, [1, 1], {"form": "subset", "chosen": [2]}, ValueError, "below 2"),
     "none chosen": (EYE, [1, 1], {"form": "subset", "chosen": []}, ValueError, "at least one"),
     "no choice": (EYE, [1, 1], {"form": "subset", "chosen": None}, ValueError, "needs chosen="),
+    "a word chosen": (EYE, [1, 1], {"form": "subset", "chosen": "ab"}, TypeError, "got 'ab'"),
+    "chosen as a number": (EYE, [1, 1], {"form": "subset", "chosen": 1}, TypeError, "got 1"),
+    "a class": (AttentionLearner, [1], {"sequences": S}, TypeError, "the class AttentionLearner"),
+    "nothing": (None, [1], {}, TypeError, "a kernel is a Gram matrix.*got None"),
+    "a mask beside a module": (
+        learner(),
+        [1],
+        {"sequences": S, "mask": "causal"},
+        ValueError,
+        "mask and heads are for parameters of attention",
+    ),
     "a half chosen": (EYE, [1, 1], {"form": "subset", "chosen": [0.5]}, TypeError, "indices"),
     "chosen for nothing": (EYE, [1, 1], {"chosen": [0]}, ValueError, "for the form 'subset'"),
     "sequences of a matrix": (EYE, [1, 1], {"sequences": S}, ValueError, "not with a Gram matrix"),
@@ -741,6 +752,36 @@ def test_squared_loss_along_a_run_follows_its_eigenmodes():
         assert record.loss == pytest.approx(norms[record.step].item() ** 2 / 8, rel=1e-10)
 
 
+class Centred(torch.nn.Linear):
+    """A module whose outputs depend on the batch."""
+
+    def __init__(self) -> None:
+        super().__init__(5, 1)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input - input.mean(0))
+
+
+class Pair(Centred):
+    """A module that returns two things."""
+
+    def forward(self, input: torch.Tensor) -> Any:
+        return input, input
+
+
+class Single(Centred):
+    """A module that computes in float32 whatever it is given."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(torch.nn.Linear.forward(self, input).float())
+
+
+def test_a_module_may_compute_in_single_precision():
+    trace = reductions_along(Single(), S, torch.ones(3, 4, 1), eta=0.1, steps=2)
+    for form in ("identity", "discrete", "repaired"):
+        assert trace.summary(form).counts["holds"] == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -754,6 +795,9 @@ def test_squared_loss_along_a_run_follows_its_eigenmodes():
         ({"start": torch.zeros(3)}, r"start has the shape of the outputs, \(2,\)"),
         ({"targets": torch.zeros(3)}, "targets have the shape of the outputs"),
         ({"model": learner(), "sequences": S, "start": torch.zeros(2)}, "start is for a kernel"),
+        ({"model": learner(), "sequences": S, "heads": 2}, "mask and heads are for parameters"),
+        ({"model": Centred(), "sequences": S}, "another output in a batch than alone"),
+        ({"model": Pair(), "sequences": S}, "the module returned an object of type tuple"),
         ({"model": learner().requires_grad_(False), "sequences": S}, "no parameter that can be"),
     ],
 )
@@ -766,7 +810,7 @@ def test_a_run_that_cannot_be_made_says_why(options, message):
         "steps": 2,
         **options,
     }
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         reductions_along(**given)
 
 

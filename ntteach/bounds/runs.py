@@ -18,6 +18,7 @@ from ntteach.bounds.sources import (
     kernel_of,
     of_attention,
     of_module,
+    tensor_of,
 )
 from ntteach.learner import AttentionLearner, Mask, attention
 from ntteach.losses import Loss
@@ -135,7 +136,7 @@ def run_of(
         ValueError: as `kernel_of`, or a start for parameters or of another shape.
     """
     if not isinstance(model, torch.nn.Module | Mapping):
-        K = kernel_of(model, sequences)
+        K = kernel_of(model, sequences, mask=mask, heads=heads)
         if isinstance(model, FunctionalLearner) and start is None:
             start = model.predict(sequences)
         f = torch.zeros(K.shape, dtype=torch.float64) if start is None else numbers(start, "start")
@@ -155,11 +156,14 @@ def run_of(
             lambda: of_attention({n: w.detach() for n, w in params.items()}, S, mask, heads),
             list(params.values()),
         )
+    if mask is not None or heads != 1:
+        raise ValueError("mask and heads are for parameters of attention, a module has its own")
     module = doubled(model)
     S = batch(S) if isinstance(module, AttentionLearner) else S
     weights = [p for p in module.parameters() if p.requires_grad]
     if not weights:
         raise ValueError(f"{type(model).__name__} has no parameter that can be trained")
+    _require_one_by_one(module, S)
     return ParameterRun(lambda: _called(module, S), lambda: of_module(module, S), weights)
 
 
@@ -196,13 +200,19 @@ def _plain(make: Callable[..., Any]) -> bool:
 
 def _called(module: torch.nn.Module, S: Any) -> Tensor:
     if isinstance(S, Mapping):
-        returned: Any = module(**S)
+        returned = module(**S)
     else:
         returned = module(*S) if isinstance(S, tuple) else module(S)
-    for name in ("logits", "last_hidden_state"):
-        returned = getattr(returned, name, returned)
-    if not isinstance(returned, Tensor):
+    return tensor_of(returned).double()
+
+
+def _require_one_by_one(module: torch.nn.Module, S: Any) -> None:
+    """Raise if an output depends on the other sequences of a batch, which no kernel knows of."""
+    if not isinstance(S, Tensor) or len(S) < 2:
+        return
+    with torch.no_grad():
+        together, alone = _called(module, S)[0], _called(module, S[:1])[0]
+    if not torch.allclose(together, alone, rtol=1e-5, atol=1e-6):
         raise ValueError(
-            f"{type(module).__name__} returned a {type(returned).__name__}, expected a tensor"
+            f"{type(module).__name__} gives a sequence another output in a batch than alone"
         )
-    return returned

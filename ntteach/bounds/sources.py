@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,8 +37,9 @@ def kernel_of(
         outputs: v for a matrix `(n, n)`.
 
     Raises:
-        ValueError: sequences missing or not wanted; as `gram`, `antk` or `empirical_ntk`.
-        TypeError: as these.
+        ValueError: sequences, a mask or heads missing or not wanted; as `gram`, `antk` or
+            `empirical_ntk`.
+        TypeError: something else as a kernel; as these.
 
     >>> line = torch.nn.Linear(1, 1, bias=False)
     >>> kernel_of(line, torch.tensor([[1.0], [2.0]])).matrix.tolist()
@@ -47,10 +49,19 @@ def kernel_of(
     if isinstance(source, Kernel | torch.nn.Module | Mapping):
         if sequences is None:
             raise ValueError(
-                f"a {type(source).__name__} is no Gram matrix: give the sequences= it is taken of"
+                f"{_named(source)} is no Gram matrix: give the sequences= it is taken of"
             )
+    elif not isinstance(source, Tensor | np.ndarray | list | tuple):
+        raise TypeError(
+            "a kernel is a Gram matrix, an rkhs kernel or learner, parameters of attention or a "
+            f"module; got {_named(source)}"
+        )
     elif sequences is not None:
         raise ValueError("sequences are given with a kernel or a model, not with a Gram matrix")
+    if not isinstance(source, Mapping) and (mask is not None or heads != 1):
+        raise ValueError(
+            f"mask and heads are for parameters of attention, got them with {_named(source)}"
+        )
     if isinstance(source, Kernel):
         return _of_kernel(source, in_double(sequences))
     if isinstance(source, torch.nn.Module):
@@ -101,7 +112,7 @@ def of_module(module: torch.nn.Module, sequences: Any) -> Gram:
     if params is not None and isinstance(module, AttentionLearner):
         mask = "causal" if module.causal else None
         return of_attention(params, batch(sequences), mask, module.heads)
-    K = empirical_ntk(module, sequences)
+    K = empirical_ntk(module, sequences, output=tensor_of)
     half = K.ndim // 2
     shape = tuple(K.shape[:half])
     n = K.shape[:half].numel()
@@ -110,6 +121,22 @@ def of_module(module: torch.nn.Module, sequences: Any) -> Gram:
     scalar = half == 1 or (half == 2 and shape[1] == length)
     found = gram(K.reshape(n, n), outputs=1 if scalar else shape[-1], name="the tangent kernel")
     return replace(found, shape=shape, sequences=shape[0])
+
+
+def tensor_of(returned: Any) -> Tensor:
+    """The tensor that a module returns, its `.logits` or its `.last_hidden_state`.
+
+    Raises:
+        TypeError: there is none.
+    """
+    for name in ("logits", "last_hidden_state"):
+        returned = getattr(returned, name, returned)
+    if not isinstance(returned, Tensor):
+        raise TypeError(
+            f"the module returned {_named(returned)}, expected a tensor: "
+            "wrap it in a module that returns one"
+        )
+    return returned
 
 
 def batch(S: Any) -> Any:
@@ -126,3 +153,9 @@ def in_double(inputs: Any) -> Any:
     if isinstance(inputs, tuple | list):
         return tuple(in_double(x) for x in inputs)
     return inputs
+
+
+def _named(thing: Any) -> str:
+    if isinstance(thing, type):
+        return f"the class {thing.__name__}"
+    return "None" if thing is None else f"an object of type {type(thing).__name__}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ntteach.bounds.gram import Gram, numbers
+from ntteach.bounds.gram import Gram
 from ntteach.bounds.problem import Problem
 from ntteach.bounds.rates import kernel_hypotheses
 from ntteach.bounds.reduction import Hypothesis, Reduction, fall
@@ -80,15 +82,18 @@ def outputs_of(chosen: Any, K: Gram) -> Tensor:
     """
     if chosen is None:
         raise ValueError("the form 'subset' needs chosen=, the indices of the chosen sequences")
-    given = list(chosen.tolist() if isinstance(chosen, Tensor) else chosen)
-    if any(isinstance(i, bool) or int(i) != i for i in given):
-        raise TypeError(f"chosen are indices of sequences, got {given!r}")
-    indices = numbers(given, "chosen").long()
-    bad = [i for i in indices.tolist() if not 0 <= i < K.sequences]
-    if not given or bad or len(set(indices.tolist())) != len(given):
+    given = chosen.tolist() if isinstance(chosen, Tensor | np.ndarray) else chosen
+    given = list(given) if isinstance(given, Iterable) else [given]
+    if not isinstance(chosen, Iterable) or not all(map(_whole, given)):
+        raise TypeError(f"chosen are indices of sequences, got {chosen!r}")
+    if not given or min(given) < 0 or max(given) >= K.sequences or len(set(given)) < len(given):
         raise ValueError(
             f"chosen are different indices below {K.sequences}, at least one, got {given}"
         )
     inside = torch.zeros(K.sequences, dtype=torch.bool)
-    inside[indices] = True
+    inside[given] = True
     return inside.repeat_interleave(K.n // K.sequences)
+
+
+def _whole(index: object) -> bool:
+    return isinstance(index, Integral) and not isinstance(index, bool)

@@ -131,8 +131,13 @@ class BoundReport:
                 f"fails: {', '.join(self.failed)}",
             ]
         else:
-            proved = [s.form for s in self.summaries if s.proved]
-            lines.append(f"holds: {', '.join(proved)}")
+            proved = [s for s in self.summaries if s.proved]
+            held = [s.form for s in proved if s.counts["holds"]]
+            void = [s.form for s in proved if s.counts["void"] and not s.counts["holds"]]
+            rest = [s.form for s in proved if s.form not in held + void]
+            lines += [f"promises nothing: {', '.join(void)}"] if void else []
+            lines += [f"not applicable: {', '.join(rest)}"] if rest else []
+            lines.append(f"holds: {', '.join(held) or 'nothing that could fail'}")
         return lines
 
 
