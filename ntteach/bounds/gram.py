@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ntteach.rkhs.definiteness import check_gram
 
-# in units of n epsilon, relative to the largest entry: what eigenvalues are off by
+# rounding of eigenvalues, in units of n epsilon
 _ROUNDING = 16
 
 
@@ -67,7 +67,12 @@ class Gram:
     @cached_property
     def rounding(self) -> float:
         """Below this an eigenvalue cannot be told from zero."""
-        return _ROUNDING * self.n * self.precision * _size(self.matrix)
+        return self.relative_rounding * _size(self.matrix)
+
+    @property
+    def relative_rounding(self) -> float:
+        """What eigenvalues are off by, relative to the largest entry."""
+        return _ROUNDING * self.n * self.precision
 
     @property
     def largest_entry(self) -> float:

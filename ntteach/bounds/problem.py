@@ -68,7 +68,7 @@ class Problem:
     @property
     def tolerance(self) -> float:
         """Rounding of a rate: relative to its scale, since terms may cancel."""
-        return 16 * self.K.n * self.K.precision * self.scale
+        return self.K.relative_rounding * self.scale
 
     @property
     def mean(self) -> Tensor:

@@ -110,9 +110,9 @@ class Reduction:
         }[self.verdict]
 
 
-def at_most(name: str, value: float, limit: float) -> Hypothesis:
-    """The hypothesis `value <= limit`, met also where rounding alone parts them."""
-    return Hypothesis(f"{name} = {limit:.7g}", value, value <= limit + 1e-14 * abs(limit))
+def at_most(name: str, value: float, limit: float, rounding: float = 1e-14) -> Hypothesis:
+    """The hypothesis `value <= limit`, met also where rounding alone, relative, parts them."""
+    return Hypothesis(f"{name} = {limit:.7g}", value, value <= limit + rounding * abs(limit))
 
 
 def fall(amount: float) -> float:

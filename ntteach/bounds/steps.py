@@ -50,10 +50,11 @@ def repaired(p: Problem) -> Reduction:
     (-1.5, -1.5, 0.75)
     """
     longest = 1 / (p.tau * p.top) if p.top > 0 else math.inf
-    within = at_most("eta <= 1/(2 tau lambda_max(Kbar))", p.eta, longest / 2)
+    rounding = p.K.relative_rounding
+    within = at_most("eta <= 1/(2 tau lambda_max(Kbar))", p.eta, longest / 2, rounding)
     q = 0.75 if within.met else 0.5
     if not within.met:
-        within = at_most("eta <= 1/(tau lambda_max(Kbar))", p.eta, longest)
+        within = at_most("eta <= 1/(tau lambda_max(Kbar))", p.eta, longest, rounding)
     gamma = p.K.block_norm if p.gamma is None else p.gamma
     return Reduction(
         "repaired",
