@@ -89,8 +89,8 @@ CLAIMS = (
         checks=refuted("kernel settles", "one key", "value part of the kernel settles"),
         expected=record("refuted"),
         found="With a loss that falls for ever the parameters need not converge, nor the kernel: "
-        "here one entry grows like the square of W_V. That is one run; from other starts attention "
-        "can sharpen fast enough for the kernel to settle.",
+        "here one entry grows like the square of W_V. `antk-grows-with-values` says how this is "
+        "from other starts.",
         counterexample=case(
             "limit_loss_laws:replay_kernel_settles",
             training=[[[2, 1], [0, 1]]],
@@ -98,6 +98,23 @@ CLAIMS = (
             W_K=[[0, 0], [1, 0]],
             W_V=[[1], [0]],
         ),
+    ),
+    Claim(
+        key="antk-grows-with-values",
+        number="Theorem 3",
+        kind="repair",
+        locus=_THEOREM,
+        statement="Where W_V grows without bound, the kernel grows like |W_V|^2 if labels conflict "
+        "within a sequence, and settles if they can be met, because attention sharpens.",
+        encoded="The logistic loss on two sequences of two tokens, from normal starts: the slope "
+        "of log |K| by log |W_V|. With conflicting labels no learner meets all of them, and dL/df "
+        "does not vanish.",
+        checks=(check("order of |K| in |W_V|", "trend", "limit_growth:grows_with_values"),),
+        expected=record("supported"),
+        found="So it is in the runs looked at. The exact case above has labels that can be met, but "
+        "starts where attention cannot sharpen: all keys are equal, and stay so.",
+        requires=("self-attention",),
+        repairs="antk-settles",
     ),
     Claim(
         key="antk-settles-with-parameters",

@@ -49,29 +49,33 @@ def tidy(x: Any) -> Any:
 
 def features(problems: Sequence[Problem], names: Sequence[str] = BLOCKS) -> Array:
     """The gradients of all outputs, one below the other, `(n, parameters)`."""
-    return np.concatenate([np.concatenate([_block(p, W) for W in names], 1) for p in problems])
+    return np.concatenate([_features(p, names) for p in problems])
 
 
-def _block(p: Problem, name: str) -> Array:
-    """How the outputs of Eq. 2 move as each entry of one weight moves, `(L v, entries)`.
+def _features(p: Problem, names: Sequence[str]) -> Array:
+    """How the outputs of Eq. 2 move as each entry of the weights moves, `(L v, parameters)`.
 
-    The product and the quotient rule, put through Eq. 2 number by number.
+    The product and the quotient rule, put through Eq. 2 number by number; axes are the entry's row
+    and column, then those of E.
     """
     Q, K, V, E = exponentials(p)
+    S, (L, v) = p.S, V.shape
     total = E.sum(1, keepdims=True)
-    root = p.arithmetic.sqrt(Q.shape[1])
-    columns = []
-    for a, i in np.ndindex(getattr(p, name).shape):
+    found = []
+    for name in names:
         if name == "W_V":
-            moved = np.zeros_like(V)
-            moved[:, i] = p.S[:, a]
-            columns.append(E @ moved / total)
-            continue
-        logits = np.outer(p.S[:, a], K[:, i]) if name == "W_Q" else np.outer(Q[:, i], p.S[:, a])
-        E_moved = E * tidy(logits / root)
-        numerator = E_moved @ V * total - E @ V * E_moved.sum(1, keepdims=True)
-        columns.append(numerator / total**2)
-    return tidy(np.stack([column.flatten() for column in columns], 1))
+            block = np.zeros((S.shape[1], v, L, v), dtype=int).astype(S.dtype)
+            for c in range(v):
+                block[:, c, :, c] = (E @ S / total).T
+        else:
+            left, right = (S, K) if name == "W_Q" else (Q, S)
+            logits = left.T[:, None, :, None] * right.T[None, :, None, :]  # (d, d, L, L)
+            if name == "W_K":
+                logits = logits.swapaxes(0, 1)
+            moved = E * tidy(logits / p.arithmetic.sqrt(Q.shape[1]))
+            block = (moved @ V * total - E @ V * moved.sum(-1, keepdims=True)) / total**2
+        found.append(block.reshape(-1, L * v).T)
+    return tidy(np.concatenate(found, 1))
 
 
 def outputs(problems: Sequence[Problem]) -> Array:
@@ -113,7 +117,7 @@ class Flow:
     def jacobian(self, s: Any, names: Sequence[str] = BLOCKS) -> Array:
         """The features at W_V + s D, which are linear in W_V, `(n, parameters)`."""
         start, line = self._blocks
-        columns = [start[W] if W == "W_V" else start[W] + s * line[W] for W in names]
+        columns = [start[W] + s * line[W] if W in line else start[W] for W in names]
         return tidy(np.concatenate(columns, 1))
 
     @cached_property
@@ -121,7 +125,7 @@ class Flow:
         line = [replace(p, W_V=self.direction) for p in self.start]
         return (
             {W: features(self.start, (W,)) for W in BLOCKS},
-            {W: features(line, (W,)) for W in BLOCKS},
+            {W: features(line, (W,)) for W in ("W_Q", "W_K")},
         )
 
     @property
@@ -132,7 +136,7 @@ class Flow:
 
 def flow(problems: Sequence[Problem], residuals: Array) -> Flow:
     """The run from these weights on targets that leave these residuals."""
-    A = features(problems, ("W_V",))
+    A = features(problems, ("W_V",))  # linear in the outputs: f = A W_V
     D = A.T @ residuals
     size = D @ D
     rate = None
@@ -144,6 +148,14 @@ def flow(problems: Sequence[Problem], residuals: Array) -> Flow:
     return Flow(tuple(problems), residuals, D.reshape(problems[0].W_V.shape), rate)
 
 
+def speed(run: Flow) -> str:
+    """lambda / n, at which the run nears its end, in units of eta; empty for 1."""
+    if run.rate is None:
+        return "0 "
+    number = tidy(run.rate / len(run.residuals))
+    return "" if number == 1 else f"{show(number)} "
+
+
 def runs_on_a_line(run: Flow, name: str = "") -> tuple[Hypothesis, ...]:
     """That the flow is the one written above, and that something moves."""
     pulls = [_pull(run, s) for s in (0, 1, 2)]
@@ -153,8 +165,7 @@ def runs_on_a_line(run: Flow, name: str = "") -> tuple[Hypothesis, ...]:
         line = f"{W_V}, and no line is known along which it moves"
     else:
         change = show(tidy(run.direction.flatten() / run.rate))
-        n = len(run.residuals)
-        line = f"{W_V} + (1 - exp(-{show(run.rate)} eta t / {n})) {change}"
+        line = f"{W_V} + (1 - exp(-{speed(run)}eta t)) {change}"
     at = f" {name}" if name else ""
     return (
         Hypothesis(

@@ -38,6 +38,7 @@ from ntteach.paper.evidence.limit_flows import (
     outputs,
     runs_on_a_line,
     sequences,
+    speed,
     tidy,
     vector,
 )
@@ -63,15 +64,34 @@ def _other(p: Problem, given: Given, arithmetic: Arithmetic) -> Problem:
     return replace(read({"S": given["training"][0], **weights}, arithmetic), S=p.S)
 
 
+def parts(run: Flow, s: Any, given: Given, arithmetic: Arithmetic) -> dict[str, Array]:
+    """What each weight adds to K(S_i, probe) at W_V + s D, for all outputs, `(n, outputs)`."""
+    here = run.at(s)
+    probe = here
+    if "probe" in given:
+        S = read({**given, "S": given["probe"]}, arithmetic).S
+        probe = [replace(here[0], S=S)]
+    other = run.jacobian(s) if probe is here else features(probe)
+    columns = np.cumsum([getattr(here[0], W).size for W in BLOCKS])[:-1]
+    halves = (np.split(J, columns, axis=1) for J in (run.jacobian(s), other))
+    return {
+        W: tidy(J @ J_probe.T) for W, J, J_probe in zip(BLOCKS, *map(list, halves), strict=True)
+    }
+
+
 def cross_kernel(
     run: Flow, s: Any, given: Given, arithmetic: Arithmetic, names: tuple[str, ...] = BLOCKS
 ) -> Array:
-    """K(S_i, probe) at W_V + s D, for every output of the training set, `(n, outputs)`."""
-    J = run.jacobian(s, names)
-    if "probe" not in given:
-        return tidy(J @ J.T)
-    S = read({**given, "S": given["probe"]}, arithmetic).S
-    return tidy(J @ features([replace(run.at(s)[0], S=S)], names).T)
+    """K(S_i, probe) at W_V + s D, or what some weights add to it, `(n, outputs)`."""
+    by_weight = parts(run, s, given, arithmetic)
+    return tidy(sum(by_weight[W] for W in names))
+
+
+def _in_parts(run: Flow, given: Given, arithmetic: Arithmetic, j: int, k: int) -> str:
+    """One entry of the kernel in which a run ends, as a sum over the weights."""
+    by_weight = {W: K[j, k] for W, K in parts(run, run.end, given, arithmetic).items()}
+    terms = " + ".join(f"{show(x)} by {W}" for W, x in by_weight.items())
+    return f"{show(tidy(sum(by_weight.values())))} = {terms}"
 
 
 def common(given: Given, one: Flow, two: Flow) -> tuple[Hypothesis, ...]:
@@ -114,7 +134,8 @@ def limit_is_one(
         "there is one kernel K to which both K_theta^t(S_i, .) tend",
         f"for output {j + 1} of the training set and output {k + 1} of "
         f"{'the probe' if 'probe' in given else 'the training set'}, "
-        f"one tends to {show(K[j, k])}, the other to {show(other[j, k])}",
+        f"one tends to {_in_parts(one, given, arithmetic, j, k)}, the other to "
+        f"{_in_parts(two, given, arithmetic, j, k)}",
         arithmetic.same(K, other),
     )
 
@@ -166,7 +187,7 @@ def contraction_is_one(
             *((one_product(one, two),) if equal_products else ()),
         ),
         f"{claimed}, with one K",
-        f"with e(t) = exp(-{show(one.rate)} eta t / {n}), the difference of the two, in which K "
+        f"with e(t) = exp(-{speed(one)}eta t), the difference of the two, in which K "
         f"does not occur, tends to {unit} [{products}] = {unit} ({show(left[place])}), where "
         f"{square}",
         is_nothing(left),
