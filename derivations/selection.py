@@ -236,9 +236,10 @@ NORM = [
 # $$|z - \eta \textstyle\sum_x G_x \phi_x|^2
 #   = |z|^2 - 2 \eta \langle G, \rho \rangle + \eta^2 G^\top K G.$$
 #
-# A convex loss of each output that is least at $f^*$ and smooth with $\tau$ has $G_x \rho_x \ge
-# G_x^2 / \tau$, and $G^\top K G \le \Lambda |G|^2$ with $\Lambda$ the largest eigenvalue of the
-# kernel *of the chosen*. So the squared distance from $f^*$ falls at least by $\eta (2 / \tau -
+# A convex loss of each output that is least at $f^*$ and smooth with $\tau$ has a gradient with the
+# sign of the residual and $|G_x| \le \tau |\rho_x|$, so that $G_x \rho_x \ge G_x^2 / \tau$; and
+# $G^\top K G \le \Lambda |G|^2$ with $\Lambda$ the largest eigenvalue of the kernel *of the
+# chosen*. So the squared distance from $f^*$ falls at least by $\eta (2 / \tau -
 # \eta \Lambda) |G|^2$, which grows with $|G|$, the score of Eq. 20.
 
 

@@ -57,6 +57,7 @@ CASES: dict[str, Cases] = {
     "weighted order up to the condition": ([WEIGHTED, EVEN], []),
     "weighted order, one percent better": ([WEIGHTED], [EVEN]),
     "gradient falls towards the target": ([AXES], [RIDGES]),
+    "gradient grows towards the target": ([AXES], [AXES | {"deltas": [9, 9]}]),
     "slope falls towards the target": ([AXES, RIDGES], []),
     "a subset step does not raise the loss": ([APART], [AGAINST]),
     "a full step does not raise the loss": ([APART, AGAINST], []),

@@ -70,9 +70,16 @@ CLAIMS = (
         "largest, so that the norms of the sections K(S_i, .) need not be known.",
         encoded="With one choice by Eq. 20 and all that Proposition 4 supposes, no other subset of "
         "the size has a larger |sum_x g_x K_x|^2 = g_A^T K g_A. The case is a learner with "
-        "sequences of one token, (1, 0) and (0, 2), whose kernel is the tokens' inner product.",
-        checks=refuted(
-            "norms steepen the gradient", "one of two", "leverage steepens the gradient"
+        "sequences of one token, (1, 0) and (0, 2), whose kernel is the tokens' inner product; a "
+        "second check has two tokens in each sequence.",
+        checks=(
+            *refuted("norms steepen the gradient", "one of two", "leverage steepens the gradient"),
+            check(
+                "an attention learner with two tokens in each sequence",
+                "exact",
+                "selection_steps:learner_does_it_too",
+                learner="norm",
+            ),
         ),
         expected=record("refuted"),
         found="For one sequence at a time the norm is sqrt(g_i^T K_ii g_i): a smaller error with a "
@@ -298,11 +305,17 @@ CLAIMS = (
         statement="Straight towards the target the slope along the line falls, for every convex "
         "loss; the norm of the gradient falls for sums of losses of single outputs.",
         encoded="<G' - G, (u - t) rho> = (u - t)(<G', rho> - <G, rho>), and convexity makes the "
-        "left side non-negative; for sums, `one-output-order` for each output. All sizes.",
+        "left side non-negative; for sums, `one-output-order` for each output. All sizes; searched "
+        "for sums of Huber losses.",
         checks=(
             proved("selection", "along a line"),
             searched(
                 "slope falls towards the target", "ridges", "gradient falls towards the target"
+            ),
+            searched(
+                "gradient falls towards the target",
+                "ridges along the axes",
+                "gradient grows towards the target",
             ),
         ),
         expected=record("verified"),

@@ -36,6 +36,34 @@ LEARNER = {
     "eta": "1/3",
 }
 
+# another, whose sequence with the smaller residuals has the larger functional gradient
+LEVERAGE = {
+    "sequences": [[[0, -1], [-1, 0]], [[1, 0], [0, 0]]],
+    "W_Q": [[1, 0], [0, 0]],
+    "W_K": [[0, 0], [1, 0]],
+    "W_V": [[1], [0]],
+    "targets": [[-1, -1], [0, 2]],
+    "size": 1,
+    "eta": "1/3",
+}
+# each with cases of the same learner that refute nothing
+LEARNERS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] = {
+    "loss": (
+        LEARNER,
+        {
+            "all are taught": {**LEARNER, "size": 2},
+            "other targets": {**LEARNER, "targets": [[-2, 0], [0, 0]]},
+        },
+    ),
+    "norm": (
+        LEVERAGE,
+        {
+            "all are taught": {**LEVERAGE, "size": 2},
+            "other targets": {**LEVERAGE, "targets": [[1, 2], [1, 0]]},
+        },
+    ),
+}
+
 CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "gradient-norm-by-projection": {
         "equal sections": {**_PAIR, "J": [[1, 0], [0, 1]]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import hypothesis.strategies as st
@@ -15,7 +16,6 @@ from ntteach.paper.evidence import (
     selection_steps,
 )
 from ntteach.paper.evidence.arithmetic import Law
-from ntteach.paper.evidence.reduction_cases import cases
 
 Cases = SearchStrategy[dict[str, Any]]
 Domain = tuple[list[Cases], str]
@@ -62,6 +62,16 @@ def _along_axes(y: int) -> list[list[int]]:
 
 def _mirrored(y: int) -> list[list[int]]:
     return [[1, y], [1, -y]]
+
+
+def _ridges(ridges: Callable[[int], list[list[int]]], direction: list[int]) -> Cases:
+    return _case(
+        ridges=st.integers(2, 4).map(ridges),
+        curvatures=st.sampled_from([[1, 1], [1, 2], [1, 3], [2, 1]]),
+        deltas=st.sampled_from([[1, 1], [2, 1], [3, 1]]),
+        direction=st.just(direction),
+        times=st.sampled_from([[1, 2], [1, 3]]),
+    )
 
 
 DOMAINS: dict[str, Domain] = {
@@ -113,18 +123,14 @@ DOMAINS: dict[str, Domain] = {
         "weights 1 and 2 for the first output, 1 to 4 for the second",
     ),
     "ridges": (
-        [
-            _case(
-                ridges=st.integers(2, 4).map(ridges),
-                curvatures=st.sampled_from([[1, 1], [1, 2], [1, 3], [2, 1]]),
-                deltas=st.sampled_from([[1, 1], [2, 1], [3, 1]]),
-                direction=st.just(direction),
-                times=st.sampled_from([[1, 2], [1, 3]]),
-            )
-            for ridges, direction in ((_along_axes, [1, 1]), (_mirrored, [1, 0]))
-        ],
+        [_ridges(_along_axes, [1, 1]), _ridges(_mirrored, [1, 0])],
         "two outputs and two ridges, along the axes, or (1, y) and (1, -y) with y = 2 to 4 and the "
         "direction halfway; curvatures and kinks 1 to 3",
+    ),
+    "ridges along the axes": (
+        [_ridges(_along_axes, [1, 1]), _ridges(_along_axes, [1, -2])],
+        "two outputs and two ridges along the axes, (1, 0) and (0, y) with y = 2 to 4; curvatures "
+        "and kinks 1 to 3",
     ),
     "one of two": (
         [
@@ -140,7 +146,7 @@ DOMAINS: dict[str, Domain] = {
         "residuals from -4 to 4",
     ),
     "choosing": (
-        [cases(n, size=st.integers(1, n - 1)) for n in (2, 3)],
+        [_case(J=_rows(n, n), g=_whole(-3, 3, n), size=st.integers(1, n - 1)) for n in (2, 3)],
         "2 or 3 outputs, as many features with entries from -2 to 2, residuals from -3 to 3, m < N",
     ),
     "choosing, equal K_ii": (

@@ -178,7 +178,8 @@ def gradient_falls_towards_target(
 
     The loss is a sum of Huber losses of directions, `sum_k c_k h_k(<a_k, r>)`, for the rows a_k of
     `ridges`; the two places are `times`, nearer and farther, along `direction` from f*. With `of`
-    "slope", the derivative along the direction is meant, which is true.
+    "slope", the derivative along the direction is meant, which is true; with "norm, farther", that
+    the gradient becomes no larger away from f*.
     """
     ridges = matrix(given["ridges"], arithmetic)
     curvatures, deltas, direction, times = (
@@ -195,6 +196,8 @@ def gradient_falls_towards_target(
         values = [near @ direction, far @ direction]
     else:
         values = sizes(type_of(direction, [*near, *far]).reshape(2, -1))
+    if of == "norm, farther":
+        values = values[::-1]
     spanned = _determines(ridges)
     return Finding(
         (
@@ -233,6 +236,7 @@ LAWS: dict[str, Law] = {
     "weighted order up to the condition": partial(weighted_order, up_to="1"),
     "weighted order, one percent better": partial(weighted_order, up_to="101/100"),
     "gradient falls towards the target": gradient_falls_towards_target,
+    "gradient grows towards the target": partial(gradient_falls_towards_target, of="norm, farther"),
     "slope falls towards the target": partial(gradient_falls_towards_target, of="slope"),
 }
 

@@ -31,7 +31,7 @@ from ntteach.paper.evidence.gram import features, is_singular, seen
 from ntteach.paper.evidence.kernel_laws import sequences
 from ntteach.paper.evidence.reduction_cases import Case, at_most, form, matrix, tidy
 from ntteach.paper.evidence.selection_choices import Choice, best, choices, fits, largest, named
-from ntteach.paper.evidence.selection_controls import LEARNER
+from ntteach.paper.evidence.selection_controls import LEARNERS
 
 Given = Mapping[str, Any]
 
@@ -261,21 +261,15 @@ def greedy_is_steepest(given: Given, arithmetic: Arithmetic, *, weighed: bool = 
     )
 
 
-def learner_does_it_too(claim: Claim, setting: Setting) -> Evidence:
+def learner_does_it_too(claim: Claim, setting: Setting, *, learner: str) -> Evidence:
     """An attention learner with two tokens in each sequence, in the same replay, exactly.
 
     A refutation guarantees one such learner whose kernel is definite. The mutants are the same
     learner with other targets, and with all sequences taught.
     """
     assert claim.counterexample is not None, "a refuted claim stores its counterexample"
-    case = Counterexample(claim.counterexample.replay, LEARNER)
-    return replays(
-        case,
-        {
-            "all are taught": {**LEARNER, "size": 2},
-            "other targets": {**LEARNER, "targets": [[-2, 0], [0, 0]]},
-        },
-    )
+    given, others = LEARNERS[learner]
+    return replays(Counterexample(claim.counterexample.replay, given), others)
 
 
 LAWS: dict[str, Law] = {
