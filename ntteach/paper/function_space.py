@@ -199,7 +199,7 @@ CLAIMS = (
             ),
         ),
         expected=record("verified"),
-        found="Well posed. What it defines is called Gateaux's derivative: see "
+        found="Well posed. What it defines is called Gâteaux's derivative: see "
         "`display-is-frechet`.",
         requires=("span-inner-product",),
         derivation=_DERIVATION,
@@ -209,7 +209,7 @@ CLAIMS = (
         number="Definition 2",
         kind="sentence",
         locus=_DEFINITION2,
-        statement="A functional that has the property displayed at f is Frechet differentiable "
+        statement="A functional that has the property displayed at f is Fréchet differentiable "
         "there: the remainder is small beside g, in whatever way g gets small.",
         encoded="F(a, b) = a^p b^q / (a^m + b^n) on the functions a s_1 + b s_2, zero at f = 0, "
         "with even m and n. Along every e g, F / e vanishes with e, which is the display with the "
@@ -228,7 +228,7 @@ CLAIMS = (
         kind="repair",
         locus=_DEFINITION2,
         statement="With a remainder that is small beside g uniformly in all directions the "
-        "definition is Frechet's, and the functionals that the paper differentiates meet it.",
+        "definition is Fréchet's, and the functionals that the paper differentiates meet it.",
         encoded="For the averaged squared loss of r sequences the remainder of a step g is between "
         "0 and |g|^2 times half the mean of K(S_i, S_i): it is half the mean of g(S_i)^2, and "
         "each value is bounded as in Definition 1. For other smooth losses a slope of two.",

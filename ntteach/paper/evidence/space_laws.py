@@ -130,6 +130,8 @@ def display_is_uniform(given: Given, arithmetic: Arithmetic, *, turned: bool = F
         f"for g = (1, 1) and e = {', '.join(_STEPS)} it is {show(np.array(straight, object))}",
         met,
     )
+    F = [functional(t**x, t**y) for t in steps]
+    squares = [t ** (2 * x) + t ** (2 * y) for t in steps]
     curve = f"F(g)^2 / |g|^2 for g = (t^{x}, t^{y}) and t = {', '.join(_STEPS)}"
     named = f"F(a, b) = a^{p} b^{q} / (a^{m} + b^{n})"
     even = Hypothesis(
@@ -143,7 +145,8 @@ def display_is_uniform(given: Given, arithmetic: Arithmetic, *, turned: bool = F
     return Finding(
         (even, both, lines),
         f"the remainder of {named} is o(|g|): {curve} vanishes",
-        f"it is {values}",
+        f"it is {values}: there F = {show(np.array(F, object))} and |g|^2 = "
+        f"{show(np.array(squares, object))}",
         uniform,
     )
 
@@ -197,6 +200,10 @@ def signature_gram(sequences: Sequence[Any], depth: int, arithmetic: Arithmetic)
     return J @ J.T
 
 
+def _increments(sequences: Sequence[Any], arithmetic: Arithmetic) -> list[str]:
+    return [show(np.diff(numbers(rows, arithmetic), axis=0)) for rows in sequences]
+
+
 def signature_is_definite(given: Given, arithmetic: Arithmetic) -> Finding:
     """The signature kernel's Gram matrix of different sequences is regular.
 
@@ -211,11 +218,14 @@ def signature_is_definite(given: Given, arithmetic: Arithmetic) -> Finding:
         (
             Hypothesis("the sequences differ", str(rows), differ),
             Hypothesis("two tokens or more in each", str(lengths), min(lengths) >= 2),
-            Hypothesis("no token stays in its place", "all increments" if moving else "", moving),
+            Hypothesis(
+                "no token stays in its place", "none does" if moving else "one does", moving
+            ),
             Hypothesis("depth of one or more", str(given["depth"]), given["depth"] >= 1),
         ),
         "the Gram matrix is regular",
-        f"it is {show(K)}, its determinant {show(_determinant(K))}",
+        f"from increments {', '.join(_increments(rows, arithmetic))} it is {show(K)}, of "
+        f"determinant {show(_determinant(K))}",
         not _is_zero(_determinant(K)),
     )
 

@@ -107,9 +107,8 @@ def optimum_is_attained(given: Given, arithmetic: Arithmetic, *, count: int = 0)
         (
             Hypothesis("lambda > 0", show(price), price > 0),
             Hypothesis("f* lies in the space and is not zero", f"w = ({show(a)}, 0)", a != 0),
-            Hypothesis("the pool holds an example", pool, True),
         ),
-        f"the infimum of the costs, {show(infimum)}, is the cost of some set",
+        f"with the pool {pool} the infimum of the costs, {show(infimum)}, is the cost of some set",
         f"none costs {show(a * a)}, one {first}, which is "
         f"{', '.join(show(x) for x in singles)} for n = 1, 2, ...{beyond}; more cost at least "
         f"{show(more)}",
@@ -175,10 +174,9 @@ def minimiser_is_unique(given: Given, arithmetic: Arithmetic, *, in_span: bool =
     return Finding(
         (
             Hypothesis("f* lies in the space", f"f*(s) = <{show(w)}, s>", len(w) == S.shape[1]),
-            Hypothesis("the loss is strictly convex", "(f - f*)^2 / 2", True),
             Hypothesis("no token is zero", show(S), not zero),
         ),
-        "f* is the only function with the expected loss 0",
+        "f* is the only function with the expected loss 0, the loss being (f - f*)^2 / 2",
         found,
         u is None,
     )
