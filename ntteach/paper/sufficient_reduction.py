@@ -163,7 +163,7 @@ CLAIMS = (
                 "search",
                 "sentences:search_breaks",
                 law="bound is negative",
-                domain="grams",
+                domain="tied outputs",
                 controls=("falls by the least eigenvalue",),
             ),
         ),

@@ -297,7 +297,7 @@ CLAIMS = (
             searched(
                 "condition is sharp",
                 "grams",
-                "condition is sharp, limit 3",
+                "condition is sharp, limit 8",
                 "condition is sharp, limit 1",
             ),
         ),
@@ -340,11 +340,11 @@ CLAIMS = (
         encoded="The left side is n or n^2 times as large, the right side the same.",
         checks=(
             proved(_NAME, "sharp: Lagrange", "sharp: attained"),
-            searched("condition is sharp, summed", "grams", "condition is sharp, summed, limit 3"),
+            searched("condition is sharp, summed", "grams", "condition is sharp, summed, limit 8"),
             searched(
                 "condition is sharp, both summed",
                 "grams",
-                "condition is sharp, both summed, limit 3",
+                "condition is sharp, both summed, limit 8",
             ),
         ),
         expected=record("verified"),

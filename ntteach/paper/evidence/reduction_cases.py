@@ -280,18 +280,19 @@ def proposition(case: Case) -> tuple[Hypothesis, ...]:
     return (smooth(case), symmetric(case.K), definite(case.K), bounded(case), slow(case))
 
 
-def whole(low: int, high: int, size: int) -> st.SearchStrategy[list[int]]:
-    """Lists of so many whole numbers."""
-    return st.lists(st.integers(low, high), min_size=size, max_size=size)
+def _entries(values: Sequence[int], size: int) -> st.SearchStrategy[list[int]]:
+    """Lists of so many of these numbers, the first of which is the simplest."""
+    return st.lists(st.sampled_from(values), min_size=size, max_size=size)
 
 
 def grams(n: int) -> st.SearchStrategy[list[list[int]]]:
-    """`J`, lower triangular with n rows: entries from -2 to 2, none negative on the diagonal.
+    """`J`, lower triangular with n rows: entries from -2 to 2, on the diagonal from 0 to 3.
 
-    Every semi-definite matrix is J J^T for such a J with real entries.
+    Every semi-definite matrix is J J^T for such a J with real entries. Zeros on the diagonal,
+    which make K singular, are one in four.
     """
-    size = n * (n - 1) // 2
-    return st.tuples(whole(0, 2, n), whole(-2, 2, size)).map(lambda parts: _triangle(*parts))
+    below = _entries((0, 1, -1, 2, -2), n * (n - 1) // 2)
+    return st.tuples(_entries((1, 2, 3, 0), n), below).map(lambda parts: _triangle(*parts))
 
 
 def _triangle(diagonal: list[int], below: list[int]) -> list[list[int]]:
@@ -301,4 +302,27 @@ def _triangle(diagonal: list[int], below: list[int]) -> list[list[int]]:
 
 def cases(n: int, **extra: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     """Cases of n outputs: `J`, and `g` with entries from -3 to 3, and what `extra` draws."""
-    return st.fixed_dictionaries({"J": grams(n), "g": whole(-3, 3, n), **extra})
+    g = _entries((0, 1, -1, 2, -2, 3, -3), n)
+    return st.fixed_dictionaries({"J": grams(n), "g": g, **extra})
+
+
+@st.composite
+def telling_cases(draw: st.DrawFn, n: int, name: str = "g") -> dict[str, Any]:
+    """Cases of n outputs: `J`, and under `name` the residuals, in three kinds.
+
+    Entries from -3 to 3; such that cancel; or a multiple of K^-1 1, where the mean says least about
+    the form. Few of the latter two would be met by chance.
+    """
+    J, residuals = draw(grams(n)), draw(_entries((1, -1, 2, -2, 3, -3, 0), n))
+    match draw(st.sampled_from(["any", "cancelling", "extreme", "extreme"])):
+        case "cancelling":
+            residuals = [*residuals[:-1], -sum(residuals[:-1])]
+        case "extreme":
+            K = np.array(J) @ np.array(J).T
+            determinant = round(float(np.linalg.det(K)))
+            if determinant:
+                solved = determinant * np.linalg.solve(K, np.ones(n))
+                residuals = [round(x) for x in solved.tolist()]
+        case _:
+            pass
+    return {"J": J, name: residuals}

@@ -33,7 +33,6 @@ from ntteach.paper.evidence.reduction_cases import (
     Case,
     at_most,
     bounded,
-    cases,
     compared,
     log2_known,
     proposition,
@@ -44,6 +43,7 @@ from ntteach.paper.evidence.reduction_cases import (
     spelled,
     sum_of,
     symmetric,
+    telling_cases,
     tidy,
     vector,
 )
@@ -208,12 +208,13 @@ LAWS: dict[str, Law] = {
 def _attention(draw: st.DrawFn, L: int) -> dict[str, Any]:
     """One sequence of scalar tokens; W_Q up to 3, for attention that is sharp."""
     tokens = draw(st.lists(st.integers(-1, 2), min_size=L, max_size=L, unique=True))
+    signs = draw(st.lists(st.sampled_from([1, -1]), min_size=L, max_size=L))
     return {
         "sequences": [[[x] for x in tokens]],
         "W_Q": [[draw(st.integers(1, 3))]],
         "W_K": [[1]],
         "W_V": [[1]],
-        "g": draw(st.lists(st.integers(-3, 3), min_size=L, max_size=L)),
+        "g": [sign * draw(st.sampled_from([1, 2, 3])) for sign in signs],
     }
 
 
@@ -247,15 +248,29 @@ def _at_rest(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+@st.composite
+def _tied(draw: st.DrawFn) -> dict[str, Any]:
+    """Two outputs with equal diagonal entries, where Eq. 19 is true of every g."""
+    diagonal = draw(st.sampled_from([1, 2, 3]))
+    off = draw(st.integers(0, diagonal))
+    residuals = st.sampled_from([1, -1, 2, -2, 0])
+    return {"K": [[diagonal, off], [off, diagonal]], "g": [draw(residuals), draw(residuals)]}
+
+
 DOMAINS: dict[str, tuple[list[SearchStrategy[dict[str, Any]]], str]] = {
     "grams": (
-        [cases(1), cases(2), cases(3)],
-        "n to 3 outputs, K = J J^T with a triangle J, entries from -2 to 2, g from -3 to 3",
+        [telling_cases(2), telling_cases(3)],
+        "2 or 3 outputs, K = J J^T with a triangle J, entries to 3, g from -3 to 3, "
+        "or such that cancel, or along K^-1 1",
+    ),
+    "tied outputs": (
+        [_tied()],
+        "2 outputs, K with 1 to 3 on the diagonal and no more off it, g from -2 to 2",
     ),
     "attention residuals": (
         [_attention(2)],
         "one sequence of two different tokens from -1 to 2, d = d_k = v = 1, W_Q from 1 to 3, "
-        "W_K = W_V = 1, residuals from -3 to 3",
+        "W_K = W_V = 1, residuals 1 to 3 of either sign",
     ),
     "residuals at rest": (
         [_at_rest()],

@@ -23,11 +23,11 @@ from ntteach.paper.evidence.arithmetic import Arithmetic, Array, Finding, Law, r
 from ntteach.paper.evidence.reduction_cases import (
     Case,
     at_most,
-    cases,
     form,
     proposition,
     read_case,
     sum_of,
+    telling_cases,
     tidy,
 )
 
@@ -248,37 +248,33 @@ LAWS: dict[str, Law] = {
     "step 74, one per cent more": partial(half_is_left, times=_MORE),
 }
 
-# Huber's loss beside the squared one: a delta of at least 9 is never reached.
-_DELTA = {"delta": st.sampled_from([9, 2, 1])}
 
-
-def _residuals(n: int) -> SearchStrategy[dict[str, Any]]:
-    def named(given: dict[str, Any]) -> dict[str, Any]:
-        return {"residuals" if name == "g" else name: x for name, x in given.items()}
-
-    return cases(n, **_DELTA).map(named)
+@st.composite
+def _steps(draw: st.DrawFn, n: int) -> dict[str, Any]:
+    """Huber's loss beside the squared one: a delta of 99 is never reached."""
+    return {**draw(telling_cases(n, "residuals")), "delta": draw(st.sampled_from([99, 2, 1]))}
 
 
 @st.composite
 def _one_cut(draw: st.DrawFn) -> dict[str, Any]:
     """A loss that is curved at one output and a line at the other."""
-    off = draw(st.integers(-2, 2))
+    off = draw(st.sampled_from([1, -1, 2, -2]))
     return {
-        "K": [[draw(st.integers(1, 5)), off], [off, draw(st.integers(1, 2))]],
-        "residuals": [draw(st.integers(-2, 2)), draw(st.sampled_from([3, -3]))],
+        "K": [[draw(st.sampled_from([3, 4, 5, 2])), off], [off, draw(st.sampled_from([1, 2]))]],
+        "residuals": [draw(st.sampled_from([1, -1, 2, -2])), draw(st.sampled_from([3, -3]))],
         "delta": 2,
     }
 
 
 DOMAINS: dict[str, tuple[list[SearchStrategy[dict[str, Any]]], str]] = {
     "steps": (
-        [_residuals(1), _residuals(2)],
-        "n to 2 outputs, K = J J^T with a triangle J, entries from -2 to 2, residuals from -3 to "
-        "3, squared loss or Huber's with delta 1 or 2",
+        [_steps(1), _steps(2)],
+        "n to 2 outputs, K = J J^T with a triangle J, entries to 3, residuals from -3 to "
+        "3, or such that cancel, or along K^-1 1, squared loss or Huber's with delta 1 or 2",
     ),
     "steps, one residual cut": (
         [_one_cut()],
-        "2 outputs, K with 1 to 5 and 1 to 2 on the diagonal, -2 to 2 off it, Huber's loss with "
+        "2 outputs, K with 2 to 5 and 1 or 2 on the diagonal, -2 to 2 off it, Huber's loss with "
         "delta 2, one residual up to 2 and one of 3",
     ),
 }
