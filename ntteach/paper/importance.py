@@ -39,6 +39,7 @@ CLAIMS = (
         ),
         expected=record("verified"),
         found="It differs between elements: 1/4 and 2/9 for the elements 0 and 1.",
+        requires=("query-gradient",),
     ),
     Claim(
         key="importance-one-per-element",
@@ -175,6 +176,7 @@ CLAIMS = (
         checks=(searched("importance vanishes", "plain", "importance vanishes quadratically"),),
         expected=record("supported"),
         found="Selective attention has a small scalar, whatever it selects.",
+        requires=("importance-covariance",),
         repairs="importance-grows",
     ),
     Claim(

@@ -29,6 +29,7 @@ CLAIMS = (
         ),
         expected=record("verified"),
         found="True of the averaged gradient; the gradient of Eqs. 10-12 has L rows.",
+        requires=("gradient-blocks",),
         derivation="derivations/length_scaling.py",
     ),
     Claim(
@@ -128,6 +129,7 @@ CLAIMS = (
         ),
         expected=record("supported"),
         found="Averaging over the elements averages the gradient out, not the length.",
+        requires=("parameter-gradient-descent",),
         repairs="length-invariance",
     ),
     Claim(
@@ -219,6 +221,7 @@ CLAIMS = (
         ),
         expected=record("verified"),
         found="Eq. 6 needs no choice where lengths are equal, as the footnote assumes.",
+        requires=("parameter-gradient-descent",),
         repairs="unequal-length-mean",
         derivation="derivations/training.py",
     ),

@@ -87,8 +87,8 @@ CLAIMS = (
         number="Section 4.1",
         kind="sentence",
         locus=_AFTER_12,
-        statement="In a recurrent network the order of the elements sets the power of the "
-        "recurrent weight in the gradient.",
+        statement="Unlike for attention, whose gradient rows follow the elements, in a recurrent "
+        "network the order of the elements sets the power of the recurrent weight in the gradient.",
         encoded="For the linear scalar recurrence x_j = u s_j + w x_(j-1): d x_L / d u = "
         "sum_j s_j w^(L-j) for every L, and exchanging two inputs can change it. A nonlinear "
         "activation multiplies the powers by its derivatives.",
@@ -99,6 +99,7 @@ CLAIMS = (
         ),
         expected=record("verified"),
         found="Holds for the linear recurrence, where powers of one weight can be spoken of.",
+        requires=("gradient-equivariance",),
         derivation="derivations/recurrent.py",
     ),
     Claim(

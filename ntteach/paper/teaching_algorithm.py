@@ -221,7 +221,11 @@ CLAIMS = (
         expected=record("refuted", "refuted"),
         found="Two sequences that pull together move the loss more than one with a larger error "
         "that they hinder: 15 against 8.",
-        paper_uses=("gradient-norm-by-projection", "gradient-follows-residual"),
+        paper_uses=(
+            "gradient-norm-by-projection",
+            "gradient-follows-residual",
+            "gradient-falls-towards-target",
+        ),
         counterexample=case(
             _STEPS + "greedy_is_steepest",
             J=[[1, 1, 0], [-1, 0, 1], [0, -1, 1]],
