@@ -385,7 +385,7 @@ EDITS = {
         "agree", "return math.inf if math.isnan(worst) else worst", "return math.nan", RECURRENT
     ),
     "the search finds nothing": checks(
-        "search", "if found is not None:", "if False:", "equal-length-mean"
+        "search", "return rung\n", "return None\n", "equal-length-mean"
     ),
     "the search finds what holds": checks(
         "search", "law(case) is False", "law(case) is True", MEAN

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Generic, TypeAlias, TypeVar
 
 from hypothesis import HealthCheck, Phase, find, settings
@@ -51,9 +51,14 @@ def _first_rung_with_violation(
     law: Law[Case], domain: Sequence[SearchStrategy[Case]], examples: int, seed: int
 ) -> SearchStrategy[Case] | None:
     for rung in domain:
-        if any(law(case) is False for case in _drawn(rung, _share(examples, domain), seed)):
+        cases = _drawn(rung, _share(examples, domain), seed)
+        if any(_is_broken(law, case) for case in cases):
             return rung
     return None
+
+
+def _is_broken(law: Law[Case], case: Case) -> bool:
+    return law(case) is False
 
 
 def _share(examples: int, domain: Sequence[SearchStrategy[Case]]) -> int:
@@ -78,7 +83,7 @@ def _smallest(law: Law[Case], rung: SearchStrategy[Case], examples: int, seed: i
     # draws what `_drawn` draws up to the first case that breaks the law, and makes that one smaller
     return find(
         rung,
-        lambda case: law(case) is False,
+        partial(_is_broken, law),
         settings=_quiet(examples),
         random=random.Random(seed),
     )

@@ -29,6 +29,7 @@ from sympy import (
     Rational,
     Sum,
     Symbol,
+    default_sort_key,
     exp,
     sympify,
 )
@@ -138,7 +139,7 @@ def _expand(expr: Expr, env: dict[Symbol, Expr]) -> Polynomial:
         case Rational():
             return [(Fraction(int(expr.p), int(expr.q)), UNIT)] if expr else []
         case Symbol() | Indexed() | KroneckerDelta() | AppliedUndef():
-            leaf = expr.xreplace(env)
+            leaf = _renamed(expr, env)
             if isinstance(leaf, Symbol | Indexed | KroneckerDelta | AppliedUndef):
                 if isinstance(leaf, Symbol) and leaf.name.startswith(RESERVED):
                     raise ValueError(f"the name {leaf.name} is reserved for summation indices")
@@ -155,6 +156,19 @@ def _expand(expr: Expr, env: dict[Symbol, Expr]) -> Polynomial:
         case Sum():
             return _sum(expr.function, expr.limits, env)
     raise ValueError(f"no canonical form for {type(expr).__name__}: {expr}")
+
+
+def _renamed(leaf: Expr, env: dict[Symbol, Expr]) -> Expr:
+    if isinstance(leaf, Symbol):
+        return env.get(leaf, leaf)
+    args = [env.get(x, x) if isinstance(x, Symbol) else x.xreplace(env) for x in leaf.args]
+    if all(new is old for new, old in zip(args, leaf.args, strict=True)):
+        return leaf
+    if isinstance(leaf, KroneckerDelta) and all(isinstance(x, Symbol) for x in args):
+        x, y = sorted(args, key=default_sort_key)
+        # of different symbols sympy would ask all that is known, at length, to leave them standing
+        return ONE if x == y else KroneckerDelta(x, y, evaluate=False)
+    return leaf.func(*args)
 
 
 def _power(base: Expr, power: Expr, env: dict[Symbol, Expr]) -> Polynomial:

@@ -89,6 +89,17 @@ def _own_name(symbol: Symbol) -> str:
 
 def text(factor: Factor, names: Names, depth: int) -> str:
     """Write a factor down unambiguously; `names` replaces symbols, `depth` keeps scopes apart."""
+    if not names and not isinstance(factor, Exp | Inverse):
+        return _unnamed_text(factor)
+    return _text(factor, names, depth)
+
+
+@lru_cache(maxsize=1 << 16)
+def _unnamed_text(factor: Expr) -> str:
+    return _text(factor, {}, 0)
+
+
+def _text(factor: Factor, names: Names, depth: int) -> str:
     match factor:
         case Exp() | Inverse():
             needed = frozenset((x, names[x]) for x in free(factor) if x in names)
@@ -96,16 +107,16 @@ def text(factor: Factor, names: Names, depth: int) -> str:
         case Symbol():
             return names.get(factor) or _own_name(factor)
         case Rational():
-            return str(factor)
+            return f"{factor.p}/{factor.q}"  # sympy's printer takes many times longer
         case Indexed():
             head = _own_name(factor.base.label)
-            parts = [text(x, names, depth) for x in factor.indices]
+            parts = [names.get(x) or _text(x, names, depth) for x in factor.indices]
         case KroneckerDelta():  # symmetric in its two arguments
-            head, parts = "delta", sorted(text(x, names, depth) for x in factor.args)
+            head, parts = "delta", sorted(_text(x, names, depth) for x in factor.args)
         case Add() | Mul():  # commutative
-            head, parts = type(factor).__name__, sorted(text(x, names, depth) for x in factor.args)
+            head, parts = type(factor).__name__, sorted(_text(x, names, depth) for x in factor.args)
         case Pow() | AppliedUndef():
-            head, parts = str(factor.func), [text(x, names, depth) for x in factor.args]
+            head, parts = factor.func.__name__, [_text(x, names, depth) for x in factor.args]
         case _:
             raise ValueError(f"no canonical form for {type(factor).__name__}: {factor}")
     return f"{head}({','.join(parts)})"
@@ -135,6 +146,8 @@ def _arrange(
 ) -> tuple[str, tuple[Symbol, ...]]:
     names = dict(outer)
     indices = tuple(limit.index for limit in term.limits)
+    bounds = [(limit, free(limit.low) | free(limit.high)) for limit in term.limits]
+    powers = [((factor, power), free(factor) | free(power)) for factor, power in term.factors]
 
     def refine(colours: dict[Symbol, int]) -> dict[Symbol, int]:
         while True:
@@ -144,13 +157,13 @@ def _arrange(
                 seen = marks | {x: "*"}
                 parts = [
                     ":".join(text(part, seen, depth) for part in limit)
-                    for limit in term.limits
-                    if limit.index == x or x in limit.high.free_symbols | limit.low.free_symbols
+                    for limit, inside in bounds
+                    if limit.index == x or x in inside
                 ]
                 parts += [
                     f"{text(factor, seen, depth)}^{text(power, seen, depth)}"
-                    for factor, power in term.factors
-                    if x in free(factor) or x in free(power)
+                    for (factor, power), inside in powers
+                    if x in inside
                 ]
                 signatures[x] = (colours[x], tuple(sorted(parts)))
             ranks = {value: rank for rank, value in enumerate(sorted(set(signatures.values())))}
@@ -176,7 +189,8 @@ def _arrange(
         factors = sorted("^".join(text(x, local, depth) for x in pair) for pair in term.factors)
         return f"[{';'.join(limits)}|{'*'.join(factors)}]"
 
-    return search(dict.fromkeys(indices, 0)) if indices else (write(()), ())
+    # no index, or one, needs no search
+    return search(dict.fromkeys(indices, 0)) if len(indices) > 1 else (write(indices), indices)
 
 
 def to_expr(
