@@ -130,10 +130,10 @@ def low_leverage(seed: int) -> Problem:
 def flat_spectrum(seed: int) -> Problem:
     """A Gaussian kernel so narrow that K is all but the unit matrix: nothing is learned twice."""
     g = torch.Generator().manual_seed(seed)
-    kernel = rkhs.gaussian(0.05, on="mean")
+    kernel = rkhs.gaussian(0.005, on="mean")
     S = torch.randn(N, L, D, generator=g, dtype=F64)
     f = torch.randn(N, generator=g, dtype=F64)
-    return Problem(kernel, losses.squared(), S, f, f, 0.3)
+    return Problem(kernel, losses.squared(), S, f, f, 0.1)
 
 
 HARD: dict[str, Callable[[int], Problem]] = {

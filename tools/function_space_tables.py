@@ -103,26 +103,24 @@ def _rows(results: dict[str, Any], row: dict[str, Any]) -> list[str]:
         looked_at = {"m": m, "N": N}[results["cost"][name]["outputs"]]
         middle, low, high = median_interval([_number(x) for x in steps])
         left = sum(x is None for x in steps)
-        cell = (
-            f"{_at_most(middle, results)} ({_at_most(low, results)} to {_at_most(high, results)})"
-        )
+        cell = f"{_steps(middle, results)} ({_steps(low, results)} to {_steps(high, results)})"
         cell += f", {left} of {len(steps)} not" if left else ""
         outputs = f"{looked_at * middle:.0f}" if middle < math.inf else "more"
-        lines.append(f"| {name} | {cell} | {_ratio(steps, reference)} | {outputs} |")
+        lines.append(
+            f"| {name} | {cell} | {_ratio(steps, reference, results['cap'])} | {outputs} |"
+        )
     return lines
 
 
-def _ratio(steps: Steps, reference: Steps) -> str:
-    # seeds are paired; a pair of which neither reached the goal says nothing
-    pairs = [
-        (_number(x), _number(y))
-        for x, y in zip(steps, reference, strict=True)
-        if not (x is None and y is None)
-    ]
+def _ratio(steps: Steps, reference: Steps, cap: int) -> str:
+    # seeds are paired; a pair of which neither reached the goal says nothing, and where random
+    # alone did not, it is counted as if it had at the end
+    pairs = [(x, y) for x, y in zip(steps, reference, strict=True) if (x, y) != (None, None)]
     if len(pairs) < 6:
         return "too few reached it"
-    ratios = [0.0 if y == math.inf else x / max(y, 1) for x, y in pairs]
-    middle, low, high = median_interval(ratios)
+    middle, low, high = median_interval(
+        [_number(x) / max(1, cap if y is None else y) for x, y in pairs]
+    )
     text = [f"{x:.2f}" if x < math.inf else "more" for x in (middle, low, high)]
     left = f", {len(pairs)} pairs" if len(pairs) < len(steps) else ""
     return f"{text[0]} ({text[1]} to {text[2]}){left}"
@@ -132,7 +130,7 @@ def _number(x: int | None) -> float:
     return math.inf if x is None else float(x)
 
 
-def _at_most(x: float, results: dict[str, Any]) -> str:
+def _steps(x: float, results: dict[str, Any]) -> str:
     return f"{x:g}" if x < math.inf else f"over {results['cap']}"
 
 
