@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
 from typing import Any
 
 import hypothesis.strategies as st
@@ -280,29 +282,47 @@ def proposition(case: Case) -> tuple[Hypothesis, ...]:
     return (smooth(case), symmetric(case.K), definite(case.K), bounded(case), slow(case))
 
 
-def _entries(values: Sequence[int], size: int) -> st.SearchStrategy[list[int]]:
-    """Lists of so many of these numbers, the first of which is the simplest."""
-    return st.lists(st.sampled_from(values), min_size=size, max_size=size)
+# One draw for a matrix and one for a vector: a search spends most of its time on draws.
+
+
+@cache
+def _vectors(n: int) -> tuple[tuple[int, ...], ...]:
+    """Vectors with entries from -3 to 3, smallest first."""
+    return tuple(sorted(product(range(-3, 4), repeat=n), key=_size))
+
+
+@cache
+def _triangles(n: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """Lower triangles: -2 to 2 below the diagonal, 0 to 3 on it; regular and small ones first."""
+    found = []
+    for diagonal in product(range(4), repeat=n):
+        for below in product(range(-2, 3), repeat=n * (n - 1) // 2):
+            rest = iter(below)
+            rows = [[*(next(rest) for _ in range(i)), diagonal[i]] for i in range(n)]
+            J = tuple(tuple(row + [0] * (n - len(row))) for row in rows)
+            found.append((0 in diagonal, _size((*diagonal, *below)), J))
+    return tuple(J for *_, J in sorted(found))
+
+
+def _size(entries: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    return sum(map(abs, entries)), tuple(-x for x in entries)
+
+
+def _lists(rows: tuple[tuple[int, ...], ...]) -> list[list[int]]:
+    return [list(row) for row in rows]
 
 
 def grams(n: int) -> st.SearchStrategy[list[list[int]]]:
     """`J`, lower triangular with n rows: entries from -2 to 2, on the diagonal from 0 to 3.
 
-    Every semi-definite matrix is J J^T for such a J with real entries. Zeros on the diagonal,
-    which make K singular, are one in four.
+    Every semi-definite matrix is J J^T for such a J with real entries.
     """
-    below = _entries((0, 1, -1, 2, -2), n * (n - 1) // 2)
-    return st.tuples(_entries((1, 2, 3, 0), n), below).map(lambda parts: _triangle(*parts))
-
-
-def _triangle(diagonal: list[int], below: list[int]) -> list[list[int]]:
-    n, rest = len(diagonal), iter(below)
-    return [[*(next(rest) for _ in range(i)), diagonal[i], *([0] * (n - i - 1))] for i in range(n)]
+    return st.sampled_from(_triangles(n)).map(_lists)
 
 
 def cases(n: int, **extra: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     """Cases of n outputs: `J`, and `g` with entries from -3 to 3, and what `extra` draws."""
-    g = _entries((0, 1, -1, 2, -2, 3, -3), n)
+    g = st.sampled_from(_vectors(n)).map(list)
     return st.fixed_dictionaries({"J": grams(n), "g": g, **extra})
 
 
@@ -313,7 +333,7 @@ def telling_cases(draw: st.DrawFn, n: int, name: str = "g") -> dict[str, Any]:
     Entries from -3 to 3; such that cancel; or a multiple of K^-1 1, where the mean says least about
     the form. Few of the latter two would be met by chance.
     """
-    J, residuals = draw(grams(n)), draw(_entries((1, -1, 2, -2, 3, -3, 0), n))
+    J, residuals = draw(grams(n)), list(draw(st.sampled_from(_vectors(n))))
     match draw(st.sampled_from(["any", "cancelling", "extreme", "extreme"])):
         case "cancelling":
             residuals = [*residuals[:-1], -sum(residuals[:-1])]
