@@ -47,7 +47,7 @@ CLAIMS = (
             W_K=[[1]],
             W_V=[[1]],
             targets=[0, 1],
-            eta=1,
+            eta="1/2",
             epsilon="1/2",
             steps=2,
         ),
@@ -201,7 +201,7 @@ CLAIMS = (
         ),
         expected=record("verified"),
         found="Greedy choice helps the condition by its one factor |g_A| / |g_R|; lambda_min(A) "
-        "and |B| depend on the choice as well, and with m = 1 of many the condition is rarely met.",
+        "and |B| depend on the choice as well. It has to be checked; the choice does not imply it.",
         requires=("gradient-selection", "projection-when-isotropic"),
         repairs="subset-step-decreases",
         derivation="derivations/selection.py",

@@ -21,7 +21,7 @@ _TWINS = {
     "W_K": [[1]],
     "W_V": [[1]],
     "targets": [0, 1],
-    "eta": 1,
+    "eta": "1/2",
     "epsilon": "1/2",
     "steps": 2,
 }

@@ -145,13 +145,17 @@ def subset_step_spares_the_rest(
         return Finding(hypotheses, "the loss does not rise", "no single choice", True)
     (chosen,) = choosing.greedy
     rate, taken = choosing.rate(chosen), choosing.taken(chosen)
-    after = case.residuals - case.eta / (choosing.size * choosing.per) * (case.K @ taken)
+    taught = choosing.size * choosing.per
+    after = tidy_all(case.residuals - case.eta / taught * (case.K @ taken))
     before, then = (tidy(x @ x / 2) for x in (case.residuals, after))
+    speed = tidy(-case.eta / (taught * case.n) * rate)
     return Finding(
         hypotheses,
         "g^T K g_A >= 0, so that dL/dt = -(eta / (m n)) g^T K g_A <= 0",
         f"g = {show(case.g)}, g_A = {show(taken)}, K g_A = {show(tidy_all(case.K @ taken))}, "
-        f"g^T K g_A = {show(rate)}; the summed loss goes from {show(before)} to {show(then)}",
+        f"g^T K g_A = {show(rate)}, dL/dt = -{show(case.eta)} / ({taught} * {case.n}) * "
+        f"({show(rate)}) = {show(speed)}; a step of eta takes the residuals to {show(after)} and "
+        f"the summed loss from {show(before)} to {show(then)}",
         at_most(0, rate),
     )
 
@@ -174,7 +178,8 @@ def norms_steepen_the_gradient(given: Given, arithmetic: Arithmetic) -> Finding:
     return Finding(
         hypotheses,
         f"the largest |sum_x g_x K_x|^2 = g_A^T K g_A is that of {named(greedy)}",
-        f"it is that of {named(by_norm)}; {values}",
+        f"it is that of {named(by_norm)}; with g = {show(choosing.case.g)}, g_A^T K g_A is "
+        f"{values}",
         greedy[0] in by_norm or not hypotheses[-1].met,
     )
 
@@ -256,7 +261,8 @@ def greedy_is_steepest(given: Given, arithmetic: Arithmetic, *, weighed: bool = 
             ),
         ),
         f"-dL/dt, a multiple of g^T K g_A, is largest for {named(choosing.greedy)}",
-        f"it is largest for {named(best_choices)}; g^T K g_A is {values}",
+        f"it is largest for {named(best_choices)}; with g = {show(case.g)}, "
+        f"K g = {show(tidy_all(case.K @ case.g))}, g^T K g_A is {values}",
         choosing.greedy[0] in best_choices,
     )
 
