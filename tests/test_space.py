@@ -27,7 +27,15 @@ from ntteach.paper.evidence import (
     space_learning_laws,
 )
 from ntteach.paper.evidence.arithmetic import BLOCKS, EXACT, FLOATS, output, read
-from ntteach.rkhs import alignment, functionals, functions, kernels, pointwise, signatures
+from ntteach.rkhs import (
+    alignment,
+    functionals,
+    functions,
+    kernels,
+    normalisation,
+    pointwise,
+    signatures,
+)
 from ntteach.rkhs import outputs as kernel_outputs
 from ntteach.rkhs.kernels import Kernel
 
@@ -146,7 +154,7 @@ def test_every_kernel_that_is_shipped_is_among_the_families():
     seen = {type(family.kernel) for family in every}
     shipped = {
         value
-        for module in (kernels, pointwise, alignment, signatures, kernel_outputs)
+        for module in (kernels, pointwise, alignment, signatures, normalisation, kernel_outputs)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Kernel) and value.__subclasses__() == []
     }
@@ -160,7 +168,7 @@ CHECKS: dict[str, Callable[[], Evidence]] = {
         family: partial(space_kernels.against_reference, CLAIM, QUICK, family=family)
         for family in space_families.NAMES
     },
-    "semidefinite": partial(space_kernels.semidefinite, CLAIM, QUICK),
+    "semidefinite": partial(space_kernels.semidefinite, CLAIM, QUICK, names=space_families.NAMES),
     "reproducing": partial(space_functionals.reproducing, CLAIM, QUICK),
     "inner": partial(space_functionals.inner_products, CLAIM, QUICK),
     "bounded": partial(space_functionals.bounded, CLAIM, QUICK),

@@ -21,12 +21,21 @@ Gram = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Family:
-    """A kernel, the Gram matrix `(N o, N' o)` by the reference, and the outputs of a function."""
+    """A kernel beside a reference.
+
+    Args:
+        name: said in scopes.
+        kernel: of the library.
+        reference: its Gram matrix `(N o, N' o)`, computed slowly.
+        outputs: how many a function has.
+        length: of the sequences to try it on.
+    """
 
     name: str
     kernel: Kernel
     reference: Gram
     outputs: int = 1
+    length: int = 3
 
     def __str__(self) -> str:
         return self.name
@@ -138,7 +147,8 @@ def families(seed: int, d: int = 2, L: int = 3) -> dict[str, tuple[Family, ...]]
             ),
         ),
         "signature": (
-            Family("signature", rkhs.signature(2), by_pairs(signature)),
+            # of three steps or more, else sums over earlier places have one term
+            Family("signature", rkhs.signature(2), by_pairs(signature), length=4),
             Family(
                 "signature over a Gaussian kernel",
                 rkhs.signature(2, static=rkhs.gaussian(1.5)),
@@ -147,6 +157,7 @@ def families(seed: int, d: int = 2, L: int = 3) -> dict[str, tuple[Family, ...]]
                         S, T, 2, lambda x, y: oracles.pointwise_kernel("gaussian", x, y, width=1.5)
                     )
                 ),
+                length=4,
             ),
         ),
         "combinations": (
@@ -159,6 +170,11 @@ def families(seed: int, d: int = 2, L: int = 3) -> dict[str, tuple[Family, ...]]
                 "product",
                 rkhs.linear() * rkhs.gaussian(1.5),
                 lambda S, T: linear(S, T) * gaussian(S, T),
+            ),
+            Family(
+                "normalised",
+                rkhs.normalised(rkhs.polynomial(2)),
+                _unit_diagonal(_pointwise("polynomial", "flat", degree=2, constant=1.0)),
             ),
         ),
         "separable": (
@@ -236,7 +252,7 @@ def remembered(function: Callable[[Item], Found]) -> Callable[[Item], Found]:
 
 
 def cases(seed: int, names: tuple[str, ...] = NAMES, *, r: int = 3, N: int = 2) -> list[Case]:
-    """Every kernel of the named families on sequences of three tokens of width two."""
+    """Every kernel of the named families on sequences of its length, tokens of width two."""
     g = torch.Generator().manual_seed(seed + 1)
 
     def drawn(*shape: int) -> Tensor:
@@ -246,6 +262,6 @@ def cases(seed: int, names: tuple[str, ...] = NAMES, *, r: int = 3, N: int = 2) 
     found = []
     for family in (family for name in names for family in every[name]):
         shape = (r, family.outputs) if family.vector_valued else (r,)
-        S, T = drawn(r, 3, 2), drawn(N, 3, 2)
+        S, T = drawn(r, family.length, 2), drawn(N, family.length, 2)
         found.append(Case(family, S, T, drawn(*shape), drawn(*shape)))
     return found
