@@ -80,6 +80,7 @@ def closed_form(block: str, form: str, covers: tuple[str, ...] = ()) -> tuple[Ch
             "autograd",
             "gradients:autograd",
             covers,
+            shares=f"Jacobians: {form}",
             block=block,
             form=form,
         ),
