@@ -66,6 +66,14 @@ def derivation(name: str, old: str, new: str, *moved: str) -> Edit:
     return Edit(f"derivations/{name}.py", old, new, moved)
 
 
+def paper(module: str, old: str, new: str, *moved: str) -> Edit:
+    return Edit(f"ntteach/paper/{module}.py", old, new, moved)
+
+
+def evidence(module: str, old: str, new: str, *moved: str) -> Edit:
+    return Edit(f"ntteach/paper/evidence/{module}.py", old, new, moved)
+
+
 # claims that take the least time to verify
 OMEGA = "importance-per-feature-and-output"  # Eq. 11 and its covariance form, for any v
 RECURRENT = "recurrent-gradient-order"
@@ -75,6 +83,11 @@ CROSS = "antk-cross"
 HEADS = "antk-multi-head"
 MIXED = "antk-mixed-heads"
 TRANSPOSED = "antk-vector-valued"
+SHARP = "sharp-mean-reduction"
+QUARTERS = "discrete-decrease-paper-rate"
+LIMIT = "discrete-decrease-limit"
+CONVERGENCE = "convergence-by-least-eigenvalue"
+MODES = "modes-of-the-residual"
 
 EDITS = {
     # --- the closed forms
@@ -378,6 +391,85 @@ EDITS = {
     "mutants that are none": symbols("mutants", "rebuild(2 * node)", "rebuild(node)", RECURRENT),
     "a sum evaluated without its last addend": symbols(
         "evaluation", "self.whole(high) + 1)", "self.whole(high))", RECURRENT
+    ),
+    # --- the truth reversed: Proposition 4
+    "the paper's inequality as a repair": paper(
+        "sufficient_reduction_repairs",
+        '"falls by the sharp mean", "grams", "falls by the sharp mean, one per cent more"',
+        '"loss falls by the mean", "grams", "falls by the sharp mean, one per cent more"',
+        SHARP,
+    ),
+    "the paper's inequality as the library's repair": Edit(
+        "ntteach/bounds/rates.py", "c = ratio**2 / h", "c = p.bound / 2", (SHARP,)
+    ),
+    "the paper's constant as an identity": derivation(
+        "sufficient_reduction", "-eta / sum_of_c *", "-eta * gamma / 2 *", SHARP
+    ),
+    "what is true recorded as refuted": paper(
+        "sufficient_reduction_proof",
+        'expected=record("verified"),\n        found="Holds, with equality where g\' = g / 2."',
+        'expected=record("refuted"),\n        found="Fails."',
+        "square-dropped",
+    ),
+    "what is refuted recorded as verified": paper(
+        "sufficient_reduction_proof",
+        'expected=record("refuted"),\n        found="Entries of g have signs.',
+        'expected=record("verified"),\n        found="Entries of g have signs.',
+        "square-bounded-by-the-sum",
+    ),
+    "a true step with a case of its own": paper(
+        "sufficient_reduction_proof",
+        'K=_EYE, g=[1, -1]),\n    ),\n    Claim(\n        key="square-bounded-by-eigenvalue"',
+        'K=_EYE, g=[1, 1]),\n    ),\n    Claim(\n        key="square-bounded-by-eigenvalue"',
+        "square-bounded-by-the-sum",
+    ),
+    "a case with a rate above the bound": paper(
+        "sufficient_reduction",
+        "**_TOKENS,\n            g=[1, 1],",
+        '**_TOKENS,\n            g=[1, 1],\n            eta="1/4",',
+        "sufficient-loss-reduction",
+    ),
+    "a case whose kernel is singular": paper(
+        "sufficient_reduction_proof",
+        '"replay_square_replaced_by_its_bound", K=_EYE,',
+        '"replay_square_replaced_by_its_bound", K=[[1, 1], [1, 1]],',
+        "square-replaced-by-its-bound",
+    ),
+    "a case with a loss that is not smooth enough": paper(
+        "sufficient_reduction_proof",
+        "residuals=[1, -3],\n            delta=2,",
+        'residuals=[1, -3],\n            delta=2,\n            tau="9/10",',
+        "smooth-within-the-form",
+    ),
+    "hypotheses that are always met": evidence(
+        "reduction_cases", "bool(low >= 0)", "True", "square-bounded-by-the-sum"
+    ),
+    "a decrease one per cent too good": evidence(
+        "reduction_repair_laws", "part = 1 - length / 2", "part = 1.01 - length / 2", QUARTERS
+    ),
+    "a decrease of learners one per cent too good": evidence(
+        "reduction_learners",
+        "right = -times * (1 - length / 2)",
+        "right = -1.01 * times * (1 - length / 2)",
+        LIMIT,
+    ),
+    "a mean one per cent too good": evidence(
+        "reduction_repair_laws",
+        "right = -times * case.eta / reciprocal(case.K)",
+        "right = -1.01 * times * case.eta / reciprocal(case.K)",
+        SHARP,
+    ),
+    "a rate of convergence one per cent too good": evidence(
+        "reduction_learners", "math.exp(-2 * times", "math.exp(-2.02 * times", CONVERGENCE
+    ),
+    "three quarters one per cent too good": derivation(
+        "sufficient_reduction",
+        "-Rational(3, 4) * eta / r * spectral_form,",
+        "-Rational(303, 400) * eta / r * spectral_form,",
+        QUARTERS,
+    ),
+    "a learner with half its rate": Edit(
+        "ntteach/rkhs/learner.py", "-self.eta / len(S)", "-self.eta / 2 / len(S)", (MODES,)
     ),
     # --- ways of testing
     "all margins zero": checks("agree", "return worst\n", "return 0.0, worst[1]\n", RECURRENT),
