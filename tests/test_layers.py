@@ -31,17 +31,19 @@ LAYERS: list[tuple[str, str, str]] = [
     ),
     # claims: nothing but themselves
     ("ntteach.claims*", "claims*", ""),
+    # whether tensors share memory
+    ("ntteach.memory", "", "torch"),
     # hand-derived
     ("ntteach.learner", "", "torch jaxtyping"),
     ("ntteach.sequences", "", "torch jaxtyping"),
     ("ntteach.losses", "", "torch"),
     ("ntteach.gradients", "learner", "torch jaxtyping"),
-    ("ntteach.tangent*", "gradients learner tangent*", "torch numpy scipy jaxtyping"),
+    ("ntteach.tangent*", "gradients learner memory tangent*", "torch numpy scipy jaxtyping"),
     ("ntteach.rkhs*", "losses rkhs* tangent", "torch"),
     # autograd and differences over a forward pass of their own
     ("ntteach.oracles", "", "torch"),
     # tangent kernels of any module, and of any kernel along a run: torch alone
-    ("ntteach.empirical*", "empirical*", "torch"),
+    ("ntteach.empirical*", "empirical* memory", "torch"),
     ("ntteach.dynamics*", "dynamics*", "torch"),
     # both sides of a bound, for a matrix, a kernel, or a model
     ("ntteach.bounds*", "learner losses tangent empirical rkhs* bounds*", "torch numpy"),

@@ -9,6 +9,8 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from ntteach.memory import overlap
+
 
 def destinations(
     out: Tensor | Mapping[str, Tensor] | None,
@@ -63,7 +65,7 @@ def destinations(
         found[name] = K
     written = list(found.values())
     pairs = [*combinations(written, 2), *((K, x) for x in read for K in written)]
-    if any(_overlap(K, x) for K, x in pairs):
+    if any(overlap(K, x) for K, x in pairs):
         raise ValueError(
             "out shares memory with an input, a parameter, a buffer or the out of another group, "
             "which would be overwritten"
@@ -85,18 +87,3 @@ def nan_on_failure(results: Mapping[str, Tensor]) -> Iterator[None]:
         for K in results.values():
             K.fill_(torch.nan)
         raise
-
-
-def _overlap(one: Tensor, other: Tensor) -> bool:
-    """Whether the spans of two tensors meet; two slices of one tensor may lie side by side."""
-    if one.device != other.device or other.layout is not torch.strided:
-        return False
-    (start, end), (start_other, end_other) = _span(one), _span(other)
-    return start < end_other and start_other < end
-
-
-def _span(x: Tensor) -> tuple[int, int]:
-    if x.numel() == 0 or x.is_meta:
-        return 0, 0
-    last = sum((n - 1) * stride for n, stride in zip(x.shape, x.stride(), strict=True))
-    return x.data_ptr(), x.data_ptr() + (last + 1) * x.element_size()

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ntteach.memory import overlap
+
 _ARRAYS = {torch.float32: np.float32, torch.float64: np.float64}
 
 
@@ -53,7 +55,7 @@ def given(
         OSError: no room on the disk for a memory map, found before anything is computed.
     """
     target = _checked(out, shape, like)
-    if any(_overlap(target, x) for x in inputs):
+    if any(overlap(target, x) for x in inputs):
         raise ValueError("out shares memory with an argument, which would be overwritten")
     if isinstance(out, np.memmap):
         _reserve(out)
@@ -116,16 +118,3 @@ def _reserve(out: np.memmap) -> None:
         raise OSError(error.errno, f"{reason}: {error.strerror}", str(out.filename)) from error
     finally:
         os.close(descriptor)
-
-
-def _overlap(one: Tensor, other: Tensor) -> bool:
-    (start, stop), (start_other, stop_other) = _extent(one), _extent(other)
-    return start < stop_other and start_other < stop
-
-
-def _extent(x: Tensor) -> tuple[int, int]:
-    """The addresses between which x lies."""
-    if x.numel() == 0:
-        return 0, 0
-    last = sum((n - 1) * stride for n, stride in zip(x.shape, x.stride(), strict=True))
-    return x.data_ptr(), x.data_ptr() + (last + 1) * x.element_size()
