@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,16 @@ from torch import Tensor
 
 import ntteach
 from ntteach import oracles
-from ntteach.claims import Check, Counterexample, Evidence, Outcome, Replay, Setting
+from ntteach.claims import (
+    Check,
+    Counterexample,
+    Evidence,
+    Outcome,
+    Registry,
+    Replay,
+    Setting,
+    run,
+)
 from ntteach.claims.verdict import judge
 from ntteach.paper import registry
 from ntteach.paper.evidence import (
@@ -69,32 +79,32 @@ def test_derivatives_by_the_quotient_rule_are_those_of_sympy_and_of_autograd(S: 
 @pytest.mark.parametrize("given", [PROBED, SCALED, REPEATED], ids=["probed", "scaled", "repeated"])
 def test_the_line_solves_gradient_flow(given: dict[str, Any]):
     problems, gaps = exact_start(given)
-    run = flow(problems, gaps)
+    line = flow(problems, gaps)
     targets = outputs(problems) + gaps
-    for s in (0, run.end / 3, 2 * run.end, sympy.Integer(-1)):
-        here = run.at(s)
+    for s in (0, line.end / 3, 2 * line.end, sympy.Integer(-1)):
+        here = line.at(s)
         g = outputs(here) - targets
-        assert EXACT.same(g, -run.gap(s))
+        assert EXACT.same(g, -line.gap(s))
         J = np.concatenate(
             [
                 np.concatenate([jacobian(p)[W].reshape(p.length, -1) for W in BLOCKS], 1)
                 for p in here
             ]
         )
-        assert EXACT.same(run.jacobian(s), J)
+        assert EXACT.same(line.jacobian(s), J)
         slope = J.T @ g
         # W_V moves by (1 - lambda s) D, and nothing else does
-        values = run.direction.size
-        assert EXACT.same(slope[-values:], -(1 - run.rate * s) * run.direction.flatten())
+        values = line.direction.size
+        assert EXACT.same(slope[-values:], -(1 - line.rate * s) * line.direction.flatten())
         assert EXACT.same(slope[:-values], 0 * slope[:-values])
 
 
 def test_a_run_by_hand():
     # one token twice, both outputs are W_V = 1, targets are 2: D = 1 + 1, lambda = 1 + 1
     problems, gaps = exact_start(PROBED)
-    run = flow(problems, gaps)
-    assert (run.direction.tolist(), run.rate, run.end) == ([[2]], 2, sympy.Rational(1, 2))
-    assert run.at(run.end)[0].W_V.tolist() == [[2]]
+    line = flow(problems, gaps)
+    assert (line.direction.tolist(), line.rate, line.end) == ([[2]], 2, sympy.Rational(1, 2))
+    assert line.at(line.end)[0].W_V.tolist() == [[2]]
 
 
 def test_a_flow_that_leaves_its_line_is_no_run():
@@ -214,9 +224,21 @@ def test_a_case_that_misses_a_hypothesis_refutes_nothing(key: str, name: str, un
     assert not replay.valid
     missed = [h.name for h in replay.hypotheses if not h.met]
     assert all(any(part in h for part in unmet) for h in missed), missed
-    # stored in the claim, it would be an error
-    planted = Evidence(Outcome.REFUTES, "", 1, mutants=(), counterexample=case)
+    # stored in the claim, it is an error, whatever a search finds
+    planted = sentences.stored(dataclasses.replace(registry[key], counterexample=case), QUICK)
     assert outcome(planted) is Outcome.ERROR
+
+
+def test_a_claim_that_stores_a_case_without_a_hypothesis_is_refuted_no_more():
+    key = "loss-derivative-vanishes"
+    claim = registry[key]
+    assert claim.counterexample is not None
+    case = Counterexample(claim.counterexample.replay, CONTROLS[key]["W_K is zero"])
+    for stored, expected in ((claim.counterexample, "refuted"), (case, "undecided")):
+        planted = dataclasses.replace(claim, counterexample=stored)
+        (result,) = run(Registry([planted])).claims
+        assert result.statement == expected
+        assert result.moved == (expected == "undecided")
 
 
 def test_two_starts_that_are_two_functions_are_told():

@@ -8,7 +8,7 @@ first one's with `W_Q` times `given["factor"]` and `W_K` divided by it. K is the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -64,34 +64,22 @@ def _other(p: Problem, given: Given, arithmetic: Arithmetic) -> Problem:
     return replace(read({"S": given["training"][0], **weights}, arithmetic), S=p.S)
 
 
-def parts(run: Flow, s: Any, given: Given, arithmetic: Arithmetic) -> dict[str, Array]:
-    """What each weight adds to K(S_i, probe) at W_V + s D, for all outputs, `(n, outputs)`."""
-    here = run.at(s)
-    probe = here
-    if "probe" in given:
-        S = read({**given, "S": given["probe"]}, arithmetic).S
-        probe = [replace(here[0], S=S)]
-    other = run.jacobian(s) if probe is here else features(probe)
-    columns = np.cumsum([getattr(here[0], W).size for W in BLOCKS])[:-1]
-    halves = (np.split(J, columns, axis=1) for J in (run.jacobian(s), other))
-    return {
-        W: tidy(J @ J_probe.T) for W, J, J_probe in zip(BLOCKS, *map(list, halves), strict=True)
-    }
-
-
 def cross_kernel(
-    run: Flow, s: Any, given: Given, arithmetic: Arithmetic, names: tuple[str, ...] = BLOCKS
+    run: Flow, s: Any, given: Given, arithmetic: Arithmetic, names: Sequence[str] = BLOCKS
 ) -> Array:
     """K(S_i, probe) at W_V + s D, or what some weights add to it, `(n, outputs)`."""
-    by_weight = parts(run, s, given, arithmetic)
-    return tidy(sum(by_weight[W] for W in names))
+    J = run.jacobian(s, names)
+    if "probe" not in given:
+        return tidy(J @ J.T)
+    S = read({**given, "S": given["probe"]}, arithmetic).S
+    return tidy(J @ features([replace(run.at(s)[0], S=S)], names).T)
 
 
 def _in_parts(run: Flow, given: Given, arithmetic: Arithmetic, j: int, k: int) -> str:
     """One entry of the kernel in which a run ends, as a sum over the weights."""
-    by_weight = {W: K[j, k] for W, K in parts(run, run.end, given, arithmetic).items()}
-    terms = " + ".join(f"{show(x)} by {W}" for W, x in by_weight.items())
-    return f"{show(tidy(sum(by_weight.values())))} = {terms}"
+    by_weight = [cross_kernel(run, run.end, given, arithmetic, (W,))[j, k] for W in BLOCKS]
+    terms = " + ".join(f"{show(x)} by {W}" for W, x in zip(BLOCKS, by_weight, strict=True))
+    return f"{show(tidy(sum(by_weight)))} = {terms}"
 
 
 def common(given: Given, one: Flow, two: Flow) -> tuple[Hypothesis, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -279,9 +280,13 @@ def search_breaks(
 
 
 def stored(claim: Claim, setting: Setting) -> Evidence:
-    """The claim's stored counterexample, replayed; its controls are in `controls.py`."""
+    """The claim's stored counterexample, replayed; its controls are in `controls.py`.
+
+    A stored case that refutes nothing is an error, whatever a search finds: a reader replays it.
+    """
     assert claim.counterexample is not None, "a refuted claim stores its counterexample"
-    return replays(claim.counterexample, controls.CONTROLS[claim.key])
+    found = replays(claim.counterexample, controls.CONTROLS[claim.key])
+    return replace(found, outcome=Outcome.REFUTES, counterexample=claim.counterexample)
 
 
 def exists(
