@@ -22,7 +22,7 @@ from ntteach.claims import Hypothesis
 from ntteach.paper.evidence.arithmetic import FLOATS, Arithmetic, Array, Finding, Law, show
 
 Given = Mapping[str, Any]
-# Floats: entries are multiples of 1/16 of order one, so what is not equal differs by far more.
+# Floats: relative to the square of a distance, where what is false is so by a thousandth or more.
 ROUNDING = 1e-9
 
 
@@ -127,7 +127,7 @@ def gradient_is_lipschitz(
         (_one_length(given),),
         f"|g - g'|^2 is at most tau^2 |f - f'|^2 for tau = {show(constant)}",
         f"|g - g'|^2 = {show(left)}, tau^2 |f - f'|^2 = {show(right)}",
-        _at_most(left, right),
+        _at_most(left, right, apart @ apart),
     )
 
 
@@ -147,7 +147,7 @@ def gradient_is_monotone(
         (_one_length(given),),
         f"<g - g', f - f'> is at least mu |f - f'|^2 for mu = {show(mu)}",
         f"<g - g', f - f'> = {show(right)}, mu |f - f'|^2 = {show(left)}",
-        _at_most(left, right),
+        _at_most(left, right, apart @ apart),
     )
 
 
@@ -165,13 +165,14 @@ def residual_is_bounded(
         (Hypothesis("mu is above zero", show(mu), mu > 0),),
         f"|g|^2 is at least mu^2 |f - y|^2 for mu = {show(mu)}",
         f"|g|^2 = {show(right)}, mu^2 |f - y|^2 = {show(left)}",
-        _at_most(left, right),
+        _at_most(left, right, (f - y) @ (f - y)),
     )
 
 
-def _at_most(x: Any, y: Any) -> bool:
+def _at_most(x: Any, y: Any, size: Any) -> bool:
+    """Whether x <= y: exactly, or for floats up to rounding in terms of this size."""
     if isinstance(x, float) or isinstance(y, float):
-        return bool(x <= y + ROUNDING * max(abs(x), abs(y)))
+        return bool(x <= y + ROUNDING * size)
     return bool(sympy.expand(y - x) >= 0)
 
 
@@ -215,6 +216,10 @@ def _cases(size: int, **extra: st.SearchStrategy[Any]) -> st.SearchStrategy[dict
     )
 
 
+def _traded(f: list[int], by: int) -> list[int]:
+    return [f[0] + by, f[1] - by]
+
+
 _UNITS = "outputs of -3 to 3 times 1/16, 1 or 4"
 _WEIGHTS = [
     _cases(
@@ -235,7 +240,13 @@ DOMAINS: dict[str, tuple[list[st.SearchStrategy[dict[str, Any]]], str]] = {
         f"float64, one output, labels -1 and 1, {_UNITS}, times log 2",
     ),
     "classes": (
-        [_cases(size, **{"class": st.integers(0, size - 1)}) for size in (2, 3)],
+        [
+            # of two classes, one gains what the other loses: there the curvature is largest
+            st.tuples(_cases(2, **{"class": st.integers(0, 1)}), st.integers(-3, 3)).map(
+                lambda drawn: drawn[0] | {"other": _traded(drawn[0]["f"], drawn[1])}
+            ),
+            *(_cases(size, **{"class": st.integers(0, size - 1)}) for size in (2, 3)),
+        ],
         f"float64, 2 or 3 classes, {_UNITS}, times log 2",
     ),
 }
