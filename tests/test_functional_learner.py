@@ -360,6 +360,28 @@ def test_a_small_rate_lowers_the_loss_at_every_full_step():
         assert history.losses[-1] < history.losses[0]
 
 
+@pytest.mark.parametrize(("kernel", "loss"), PAIRS)
+def test_a_rate_that_suits_single_sequences_is_safe_for_every_choice(kernel: str, loss: str):
+    # the largest eigenvalue of m blocks is at most the sum of those of the diagonal blocks
+    k, l = KERNELS[kernel], LOSSES[loss]
+    S, y = pool(k, l)
+    blocks = k.diagonal(S).reshape(N, -1)
+    o = math.isqrt(blocks.shape[1])
+    top = torch.linalg.eigvalsh(blocks.view(N, o, o)).max().item()
+    safe = Pool(FunctionalLearner(k, l, 1 / (l.smoothness * top)), S, y)
+    rash = Pool(FunctionalLearner(k, l, 40 / (l.smoothness * top)), S, y)
+    teacher, rose = rkhs.random_teacher(4), False
+    for size in (1, 2, 5, N, 1, 3):
+        chosen = teacher(torch.zeros(N), torch.eye(N), size)
+        for taught in (safe, rash):
+            before = taught.losses[chosen].sum().item()
+            taught.step(chosen)
+            after = taught.losses[chosen].sum().item()
+            rose |= taught is rash and after > before
+            assert taught is rash or after <= before + 1e-14
+    assert rose or loss != "squared"  # the others flatten out and forgive a large step
+
+
 def test_teaching_stops_at_the_error_and_counts_what_it_evaluated():
     k, l = KERNELS["gaussian"], losses.squared()
     S, y = pool(k, l)
