@@ -143,12 +143,18 @@ def at_most(x: Any, y: Any) -> bool:
     Raises:
         ValueError: exact numbers with log 2 that `LOG2` does not tell apart.
     """
-    if isinstance(x, float) or isinstance(y, float):
+    if _is_rounded(x) or _is_rounded(y):
+        x, y = float(x), float(y)
         return bool(x <= y + NOTHING * max(1.0, abs(x), abs(y)))
     low, high = enclosure(tidy(y - x))
     if low < 0 <= high:
         raise ValueError(f"bounds on log 2 do not say whether {x} <= {y}")
     return bool(low >= 0)
+
+
+def _is_rounded(x: Any) -> bool:
+    # an exact number times a float is one of SymPy's
+    return isinstance(x, float) or (isinstance(x, sympy.Expr) and x.has(sympy.Float))
 
 
 def enclosure(x: Any) -> tuple[Any, Any]:
