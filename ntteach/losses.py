@@ -218,7 +218,8 @@ def quantile(level: float) -> Loss:
         "quantile",
         math.inf,
         0.0,
-        lambda x: torch.maximum(-q * x, (1 - q) * x),
+        # not their maximum, of which autograd takes half of either slope where they meet
+        lambda x: (1 - q) * x.relu() + q * (-x).relu(),
         lambda x: (1 - q) * (x > 0).to(x.dtype) - q * (x < 0).to(x.dtype),
     )
 
@@ -305,9 +306,9 @@ def _probabilities(f: Tensor, y: Tensor) -> Tensor:
             )
         # not one_hot: it has no rule for vmap where the number of classes is given
         return (y.unsqueeze(-1) == torch.arange(classes, device=y.device)).to(f.dtype)
+    # a sum of o rounded numbers is off by less than o rounding errors, of the coarser dtype
+    slack = max(classes, 8) * max(torch.finfo(x.dtype).eps for x in (f, y))
     y = _numbers(f, y)
-    # a sum of o rounded numbers is off by less than o rounding errors
-    slack = max(classes, 8) * torch.finfo(f.dtype).eps
     known = (y >= 0).all(-1) & ((y.sum(-1) - 1).abs() <= slack)
     if not _all(known):
         raise ValueError(

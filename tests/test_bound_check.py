@@ -24,7 +24,7 @@ import sys
 
 import torch
 from ntteach import AttentionLearner, losses
-from ntteach.rkhs import gaussian
+from ntteach.rkhs import FunctionalLearner, gaussian
 
 print("noise while it is imported")
 S = torch.linspace(-1, 1, 24).reshape(2, 3, 4)
@@ -56,6 +56,11 @@ def weights():
 
 SIMPLE = {"model": [[1.0, 0.0], [0.0, 1 / 9]], "targets": [-0.1, -1.0], "eta": 0.5}
 KERNEL = {"model": gaussian(1.0), "sequences": S, "targets": [1.0, -1.0], "loss": "logistic"}
+LEARNER = {
+    "model": FunctionalLearner(gaussian(1.0), losses.logistic(), eta=0.125),
+    "sequences": S,
+    "targets": [1.0, -1.0],
+}
 VOID = {"model": [[1.0, 1.0], [1.0, 1.0]], "targets": [1.0, -1.0]}
 BOUNDED = {**SIMPLE, "gamma": 0.5}
 
@@ -67,6 +72,9 @@ class Raises(torch.nn.Module):
 
     def forward(self, x):
         raise RuntimeError("two\\nlines")
+
+
+LISTED = {**SIMPLE, "targets": [torch.ones(1, requires_grad=True)] * 2}
 
 
 def raising():
@@ -216,6 +224,12 @@ def test_the_learning_rate_is_the_largest_of_eq_19_unless_it_is_given(check):
     assert report["eta"] == 2
 
 
+def test_a_learner_brings_its_loss_and_its_learning_rate(check):
+    report = json.loads(check("LEARNER", "--json")[1])
+    assert (report["loss"], report["tau"], report["eta"]) == ("logistic", 0.25, 0.125)
+    assert "eta 0.125\n" in check("LEARNER")[1]
+
+
 def test_steps_of_the_command_line_replace_those_of_the_module(check):
     assert json.loads(check("run", "--json")[1])["steps"] == 3
     assert json.loads(check("run", "--json", "--steps", "2")[1])["steps"] == 2
@@ -281,6 +295,7 @@ BAD = {
     "ASKEW": "kernel is symmetric",
     "INDEFINITE": "positive semi-definite, got smallest eigenvalue -1 ",
     "ZERO": "the kernel is zero",
+    "LISTED": "requires grad",
     "ALONE": "give the sequences=",
 }
 

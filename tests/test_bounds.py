@@ -757,6 +757,61 @@ def test_a_tau_too_small_and_a_wrong_gradient_are_caught_along_a_run():
     assert broken.summary("paper").worst_ratio == pytest.approx(4.99541, rel=1e-5)
 
 
+def test_a_kernel_with_tensors_of_its_own_is_taken_in_their_precision():
+    torch.manual_seed(0)
+    params = {name: torch.randn(2, 2) for name in ("W_Q", "W_K", "W_V")}
+    coupled = separable(gaussian(1.0), torch.tensor([[1.0, 0.5], [0.5, 1.0]]))
+    S = torch.randn(4, 3, 2)
+    for kernel, o in ((frozen_antk(params), 6), (coupled, 2), (2.0 * coupled + coupled, 2)):
+        g = torch.randn(4, o)
+        K = kernel.gram(S).double()
+        expected = -0.1 / 16 * (g.flatten().double() @ K @ g.flatten().double()).item()
+        for sequences in (S, S.double()):  # of float64 they are rounded to the kernel's precision
+            left = found(kernel, g, "identity", sequences=sequences, eta=0.1).left
+            assert left == pytest.approx(expected, rel=1e-5)
+    doubled = frozen_antk({name: W.double() for name, W in params.items()})
+    g = torch.randn(4, 6)
+    left = found(doubled, g, "identity", sequences=S).left
+    assert left == found(doubled, g, "identity", sequences=S.double()).left
+
+
+def test_a_learner_is_judged_by_its_own_loss():
+    torch.manual_seed(0)
+    S, y = torch.randn(4, 3, 2), torch.tensor([1.0, -1.0, 1.0, -1.0])
+    learner = FunctionalLearner(gaussian(1.0), losses.logistic(), eta=0.3)
+    run = reductions_along(learner, S, y, eta=learner.eta, steps=3)
+    assert run.tau == 0.25
+    expected = [learner.step(S, y).item() for _ in range(3)]
+    assert [record.loss for record in run.records] == pytest.approx(expected, rel=1e-5)
+    assert reductions_along(learner, S, y, "squared", eta=0.3, steps=1).tau == 1.0
+    assert reductions_along(learner.kernel, S, y, eta=0.3, steps=1).tau == 1.0
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4])
+def test_as_many_classes_as_elements_are_still_one_vector(classes):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6, classes)).double()
+    S, y = torch.randn(4, 3, 2, dtype=torch.float64), torch.tensor([0, 1, 1, 0])
+    run = reductions_along(model, S, y, "cross_entropy", eta=0.1, steps=1)
+    assert run.normaliser == 4
+    average = torch.nn.functional.cross_entropy(model(S), y).item()
+    assert run.records[0].loss == pytest.approx(average, rel=1e-12)
+
+
+def test_probabilities_in_single_precision_are_targets():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6, 5))
+    S, y = torch.randn(40, 3, 2), torch.softmax(torch.randn(40, 5), -1)
+    run = reductions_along(model, S, y, "cross_entropy", eta=0.1, steps=2)
+    assert not any(run.summary(form).fails for form in ("identity", "discrete"))
+
+
+def test_a_gradient_at_a_kink_is_no_fault():
+    y = torch.tensor([0.0, 1.0])  # the first output is at its target from the start
+    run = reductions_along(np.diag([1.0, 2.0]), None, y, losses.quantile(0.75), eta=0.1, steps=2)
+    assert run.summary("identity").counts["holds"] == 2
+
+
 def test_squared_loss_along_a_run_follows_its_eigenmodes():
     K, y = spd(9) / 8, torch.tensor([1.0, 0.5, -1.0, 2.0])
     trace = reductions_along(K, None, y, eta=0.1, steps=10, forms=("identity",))

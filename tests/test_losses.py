@@ -171,6 +171,22 @@ def test_cross_entropy_of_two_classes_is_the_logistic_loss(generator: torch.Gene
     assert torch.allclose(slope.sum(1), torch.zeros(9, dtype=F64), atol=1e-15)
 
 
+def test_probabilities_may_be_rounded_more_coarsely_than_outputs(generator: torch.Generator):
+    f = torch.randn(50, 7, generator=generator, dtype=F64)
+    y = torch.softmax(torch.randn(50, 7, generator=generator), -1)  # float32
+    expected = functional.cross_entropy(f, y.double(), reduction="none")
+    assert relative_error(losses.cross_entropy().value(f, y), expected) < 1e-14
+    with pytest.raises(ValueError, match="sum to 1"):  # these claim digits that they do not have
+        losses.cross_entropy().value(f, y.double() * (1 + 1e-6))
+
+
+@pytest.mark.parametrize("name", KINKED)
+def test_at_a_kink_the_gradient_is_zero_by_autograd_too(name: str):
+    at = torch.zeros(1, dtype=F64)
+    assert KINKED[name].gradient(at, at).item() == 0
+    assert grad(lambda f: KINKED[name].value(f, at).sum())(at).item() == 0
+
+
 def test_cross_entropy_of_one_class_is_zero():
     f = torch.tensor([[3.0], [-4.0]])
     assert losses.cross_entropy().value(f, torch.tensor([0, 0])).tolist() == [0.0, 0.0]

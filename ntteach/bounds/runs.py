@@ -167,8 +167,10 @@ def run_of(
     return ParameterRun(lambda: _called(module, S), lambda: of_module(module, S), weights)
 
 
-def loss_of(loss: Any) -> Loss:
+def loss_of(loss: Any, model: Any = None) -> Loss:
     """A loss, or the one of this name, such as "squared" or "cross_entropy".
+
+    None stands for the loss of the model if it is an `rkhs` learner, else for the squared loss.
 
     Raises:
         ValueError: an unknown name, or a loss that needs arguments. TypeError: no loss.
@@ -176,6 +178,8 @@ def loss_of(loss: Any) -> Loss:
     >>> loss_of("logistic").smoothness
     0.25
     """
+    if loss is None:
+        return model.loss if isinstance(model, FunctionalLearner) else losses.squared()
     if isinstance(loss, Loss):
         return loss
     if not isinstance(loss, str):

@@ -15,6 +15,7 @@ from ntteach.bounds.gram import Gram, gram
 from ntteach.empirical import empirical_ntk
 from ntteach.learner import AttentionLearner, Mask
 from ntteach.rkhs import FunctionalLearner, Kernel
+from ntteach.rkhs.kernels import check_sequences
 from ntteach.tangent import antk
 
 
@@ -63,7 +64,7 @@ def kernel_of(
             f"mask and heads are for parameters of attention, got them with {_named(source)}"
         )
     if isinstance(source, Kernel):
-        return _of_kernel(source, in_double(sequences))
+        return _of_kernel(source, sequences)
     if isinstance(source, torch.nn.Module):
         return of_module(doubled(source), in_double(sequences))
     if isinstance(source, Mapping):
@@ -95,10 +96,21 @@ def attention_weights_of(module: torch.nn.Module) -> Mapping[str, Tensor] | None
     return named if set(named) <= {"W_Q", "W_K", "W_V", "W_O"} else None
 
 
-def _of_kernel(kernel: Kernel, S: Tensor) -> Gram:
+def _of_kernel(kernel: Kernel, S: Any) -> Gram:
+    check_sequences("sequences", S)
+    S = S.detach().to(_precision_of(kernel))
     o = kernel.outputs_at(S)
     found = gram(kernel.gram(S), outputs=o, name="the Gram matrix")
     return replace(found, shape=(len(S), o)) if kernel.vector_valued else found
+
+
+def _precision_of(part: Any) -> torch.dtype:
+    """The dtype of the tensors that a kernel keeps; float64 where it keeps none."""
+    if isinstance(part, Tensor):
+        return part.dtype if part.is_floating_point() else torch.float64
+    inner = (part if isinstance(part, Mapping) else vars(part)).values()
+    kept = [_precision_of(x) for x in inner if isinstance(x, Kernel | Tensor | Mapping)]
+    return min(kept, key=lambda dtype: torch.finfo(dtype).bits, default=torch.float64)
 
 
 def of_attention(params: Mapping[str, Tensor], S: Tensor, mask: Mask, heads: int) -> Gram:

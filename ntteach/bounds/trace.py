@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
-from ntteach.bounds.gram import positive
+from ntteach.bounds.gram import Gram, positive
 from ntteach.bounds.problem import divisor, problem
 from ntteach.bounds.reduction import Reduction, Verdict
 from ntteach.bounds.runs import Run, loss_of, run_of
@@ -133,7 +133,7 @@ def reductions_along(
     model: Any,
     sequences: Any,
     targets: Tensor,
-    loss: Loss | str = "squared",
+    loss: Loss | str | None = None,
     *,
     eta: float,
     steps: int,
@@ -158,7 +158,8 @@ def reductions_along(
         model: as the kernel of `sufficient_reduction`; it is copied, not changed.
         sequences: as there; None with a Gram matrix.
         targets: as the loss wants them for the outputs.
-        loss: of `ntteach.losses`, or its name.
+        loss: of `ntteach.losses`, or its name; if None that of an `rkhs` learner, else the squared
+            loss. For a loss of vectors the last axis of the outputs is v.
         eta: the learning rate.
         steps: how many, at least one.
         forms: names; "subset" only with `chosen`.
@@ -187,19 +188,19 @@ def reductions_along(
     names = tuple(check_form(form) for form in forms)
     if not names or len(set(names)) < len(names):
         raise ValueError(f"forms are different names, at least one, got {tuple(forms)}")
-    loss, eta = loss_of(loss), positive(eta, "eta")
+    loss, eta = loss_of(loss, model), positive(eta, "eta")
     tau = positive(loss.smoothness if tau is None else tau, "tau", infinite=True)
     run = run_of(model, sequences, start=start, mask=mask, heads=heads)
     if not isinstance(targets, Tensor):
         raise TypeError(f"targets are a tensor, got {type(targets).__name__}")
-    y = targets.detach().double() if targets.is_floating_point() else targets.detach()
+    y = targets.detach()  # as given: how far probabilities sum to 1 depends on their precision
     records: list[Record] = []
     with torch.enable_grad():
-        first = run.gram()
+        first = _of_vectors(run.gram(), loss)
         P = divisor(normaliser, first)
         f, before = _evaluated(run, loss, y, P, 0)
         for step in range(steps):
-            K = run.gram()
+            K = first if step == 0 else _of_vectors(run.gram(), loss)
             g = loss.gradient(f.detach(), y)
             stepped = f.detach() - eta / P * (K.matrix @ g.flatten()).reshape(f.shape)
             p = problem(
@@ -227,6 +228,13 @@ def _evaluated(run: Run, loss: Loss, y: Tensor, P: float, step: int) -> tuple[Te
     value = loss.value(f, y).sum() / P
     _finite(value, step)
     return f, value
+
+
+def _of_vectors(K: Gram, loss: Loss) -> Gram:
+    """K, where outputs (N, L) might be L numbers or one vector, as the loss sees them."""
+    if loss.elementwise or len(K.shape) < 2 or K.outputs == K.shape[-1]:
+        return K
+    return replace(K, outputs=K.shape[-1])
 
 
 def _finite(value: Tensor, step: int) -> float:

@@ -53,7 +53,7 @@ def check_gram(K: Tensor, *, tolerance: float | None = None, name: str = "K") ->
             f"{name} is symmetric, got {matrix[i, j].item():.6g} at ({i}, {j}) and "
             f"{matrix[j, i].item():.6g} at ({j}, {i}) (tolerance {allowed:.2g})"
         )
-    symmetric = (matrix + matrix.mT) / 2
+    symmetric = matrix / 2 + matrix.mT / 2  # their sum may overflow
     smallest = torch.linalg.eigvalsh(symmetric.detach().double())[0].item()
     if smallest < -allowed:
         raise ValueError(

@@ -42,7 +42,8 @@ class Setting:
 
     Args:
         forms: all of them, "subset" only where sequences are chosen.
-        chosen_eta: whether eta was chosen here, as the largest of Eq. 19, `1 / (2 tau gamma)`.
+        chosen_eta: whether eta was chosen here, as the largest of Eq. 19, `1 / (2 tau gamma)`;
+            it is not where it was given, or the model is an `rkhs` learner with its own.
         described: what the model is, in words.
     """
 
@@ -82,12 +83,12 @@ def setting(target: object, name: str, steps: int | None = None) -> Setting:
     """
     given = _given(target, name)
     try:
-        loss = loss_of(given.get("loss", "squared"))
+        loss = loss_of(given.get("loss"), given["model"])
         tau = positive(given.get("tau", loss.smoothness), "tau", infinite=True)
         gamma = given.get("gamma")
         sequences, mask = _tensors(given.get("sequences")), given.get("mask")
         model, heads = given["model"], given.get("heads", 1)
-        eta = given.get("eta")
+        eta = given.get("eta", model.eta if isinstance(model, FunctionalLearner) else None)
         return Setting(
             model,
             sequences,
@@ -106,7 +107,7 @@ def setting(target: object, name: str, steps: int | None = None) -> Setting:
             eta is None,
             _described(model),
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise CannotCheck(f"{name}: {error}") from error
 
 
