@@ -90,12 +90,12 @@ def verdict_counts() -> str:
     ]
     if numbered:
         lines += ["Refuted among the numbered statements and the steps of their proofs:", ""]
-        lines += [
-            f"- **{claim.number}.** *{claim.statement}* {claim.found} (`{claim.key}`; in its place: "
-            + ", ".join(f"[{key}](docs/statements.md#{key})" for key in _repairs(claim))
-            + ")"
-            for claim in numbered
-        ]
+        for claim in numbered:
+            instead = ", ".join(f"[{key}](docs/statements.md#{key})" for key in _repairs(claim))
+            lines.append(
+                f"- **{claim.number}.** *{claim.statement}* {claim.found} "
+                f"(`{claim.key}`; in its place: {instead})"
+            )
         lines += [""]
     lines += [
         f"{sentences} refuted sentences stand around them: [the list]"
