@@ -37,7 +37,9 @@ from ntteach.symbols import (
     rho,
     tau,
     total,
+    u,
     v,
+    w,
 )
 
 HALF = Rational(1, 2)
@@ -160,8 +162,8 @@ middle = total(v, lambda x: total(v, lambda y: D[x] * total(L, lambda j: G[j, x]
 #
 # With $d = d_k = 1$ the kernel's query and key parts are, up to factors that the function alone
 # determines, $k^2$ and $q^2$. From $C = q^2 - k^2$ and the product $p = q k$,
-# $q^2 + k^2 = \sqrt{C^2 + 4 p^2}$: of two starts that end in one function, with different $C$, the
-# kernels differ for ever.
+# $q^2 + k^2 = \sqrt{C^2 + 4 p^2}$: of two starts that end in one function, with different $C^2$,
+# the kernels differ for ever. (Below, $u$ stands for $q$ and $w$ for $k$.)
 
 
 # %%
@@ -285,6 +287,7 @@ IDENTITIES = [
     ("contraction: Lagrange's identity", product, squares),
     ("directions: contractions with one column", contractions, middle),
     ("conserved along gradient flow", flowing(gram(W_Q), W_Q), flowing(gram(W_K), W_K)),
+    ("one feature: queries and keys", (u**2 + w**2) ** 2, (u**2 - w**2) ** 2 + 4 * (u * w) ** 2),
     ("balanced: queries", squared(W_Q), queries_squared),
     ("balanced: keys", squared(W_K), keys_squared),
     ("loss derivative: lowest point of a parabola", parabola, lowest),

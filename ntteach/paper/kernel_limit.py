@@ -64,10 +64,10 @@ CLAIMS = (
         "kernel a run tends to keeps a trace of the start.",
         encoded="For every loss gradient, mask and size, one head: the flow moves W_Q^T W_Q and "
         "W_K^T W_K alike. For d = d_k = v = 1 the query and key part of the kernel in the limit is "
-        "q^2 + k^2 = sqrt(C^2 + 4 (q k)^2) times what the function determines. Finite steps "
-        "conserve C up to their second order.",
+        "q^2 + k^2 = sqrt(C^2 + 4 (q k)^2) times what the function determines. A finite step "
+        "changes C by what is of second order in it.",
         checks=(
-            proved("kernel_limit", "conserved"),
+            proved("kernel_limit", "conserved", "one feature"),
             check("motion of W_Q^T W_Q, of W_K^T W_K", "autograd", "limit_samples:conserved"),
         ),
         expected=record("verified"),
@@ -111,8 +111,8 @@ CLAIMS = (
         "does not vanish.",
         checks=(check("order of |K| in |W_V|", "trend", "limit_growth:grows_with_values"),),
         expected=record("supported"),
-        found="So it is in the runs looked at. The exact case above has labels that can be met, but "
-        "starts where attention cannot sharpen: all keys are equal, and stay so.",
+        found="So it is in the runs looked at. The exact case above has labels that can be met, "
+        "but starts where attention cannot sharpen: all keys are equal, and stay so.",
         requires=("self-attention",),
         repairs="antk-settles",
     ),
@@ -194,9 +194,10 @@ CLAIMS = (
         locus="Section 4.2, after Theorem 3",
         statement="A convex functional of the learner stays convex as one of its outputs, and is "
         "in general not convex in its parameters.",
-        encoded="For half the squared error: half way between any two outputs it is the mean less "
-        "an eighth of the square of their distance, for every number of outputs; and two learners "
-        "are given half way between which it is above the mean.",
+        encoded="That it is convex in f is what a convex functional is. For half the squared "
+        "error, half way between any two outputs it is the mean less an eighth of the square of "
+        "their distance, for every number of outputs. In parameters, two learners are given half "
+        "way between which it is above the mean.",
         checks=(
             proved("kernel_limit", "convex in outputs"),
             check(

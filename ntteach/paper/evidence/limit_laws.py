@@ -79,7 +79,23 @@ def _in_parts(run: Flow, given: Given, arithmetic: Arithmetic, j: int, k: int) -
     """One entry of the kernel in which a run ends, as a sum over the weights."""
     by_weight = [cross_kernel(run, run.end, given, arithmetic, (W,))[j, k] for W in BLOCKS]
     terms = " + ".join(f"{show(x)} by {W}" for W, x in zip(BLOCKS, by_weight, strict=True))
-    return f"{show(tidy(sum(by_weight)))} = {terms}"
+    J = run.jacobian(run.end)
+    other = J if "probe" not in given else features(_probed(run, given, arithmetic))
+    pair = f"[{_row(run, J[j])}]" + (
+        "" if other is J and j == k else f" and [{_row(run, other[k])}]"
+    )
+    return f"{show(tidy(sum(by_weight)))} = {terms} (gradients {pair})"
+
+
+def _row(run: Flow, gradient: Array) -> str:
+    """A gradient, weight by weight."""
+    columns = np.cumsum([getattr(run.start[0], W).size for W in BLOCKS])[:-1]
+    return " | ".join(show(part)[1:-1] for part in np.split(gradient, columns))
+
+
+def _probed(run: Flow, given: Given, arithmetic: Arithmetic) -> list[Problem]:
+    S = read({**given, "S": given["probe"]}, arithmetic).S
+    return [replace(run.at(run.end)[0], S=S)]
 
 
 def common(given: Given, one: Flow, two: Flow) -> tuple[Hypothesis, ...]:
@@ -210,8 +226,9 @@ def bracket_vanishes(given: Given, arithmetic: Arithmetic, *, values: bool = Fal
             ),
         ),
         "K - K_theta^t tends to zero",
-        f"entry {j + 1}, {k + 1} of K is {show(K[j, k])}, that of K_theta^t tends to "
-        f"{show(tidy(K - brackets[0])[j, k])}: K - K_theta^t tends to {show(brackets[0][j, k])}",
+        f"entry {j + 1}, {k + 1} of K is {_in_parts(two, given, arithmetic, j, k)}, that of "
+        f"K_theta^t tends to {_in_parts(one, given, arithmetic, j, k)}: K - K_theta^t tends to "
+        f"{show(brackets[0][j, k])}",
         is_nothing(brackets[0]),
     )
 

@@ -69,6 +69,8 @@ def kernel_settles(given: Given, arithmetic: Arithmetic, *, values: bool = False
     j, k = tuple(curved[0]) if len(curved) else (0, 0)
     growth = tidy(f[1] - f[0])
     start = show(problems[0].W_V.flatten())
+    moved = tidy(J[1] - J[0])
+    gradients = [f"{show(J[0][x])} + s {show(moved[x])}" for x in range(n)]
     return Finding(
         (
             *regular(problems[0]),
@@ -94,7 +96,8 @@ def kernel_settles(given: Given, arithmetic: Arithmetic, *, values: bool = False
         ),
         "K_theta^t(S_1, S_1) tends to a limit",
         f"entry {j + 1}, {k + 1} is {show(K[0][j, k])} + ({show(slope[j, k])}) s + "
-        f"({show(bend[j, k])}) s^2, and s grows without bound",
+        f"({show(bend[j, k])}) s^2, and s grows without bound (gradients by {', '.join(names)}: "
+        f"{' and '.join(gradients[x] for x in {j: 0, k: 0})})",
         is_nothing(bend) and is_nothing(slope),
     )
 
