@@ -71,6 +71,7 @@ CASES: dict[str, Cases] = {
     **sharp("falls by the form", MORE, [*ALL, CUT, SINGULAR], [ONE]),
     **sharp("falls by the least eigenvalue", MORE, [SLOPED, CUT, SINGULAR], [ONE, EQUAL]),
     **sharp("converges", ", one per cent faster", [SLOPED, SINGULAR], [ONE, CANCELLING]),
+    **sharp("steps converge", ", one per cent faster", [SLOPED, SINGULAR], [ONE, CANCELLING]),
     **sharp("step decrease", MORE, [SLOPED, CUT, SINGULAR], [ONE, EQUAL]),
     **sharp("step decrease, half", MORE, [SLOPED, CUT, SINGULAR], [ONE, EQUAL]),
     "step decrease, half, one per cent longer": ([{"K": EYE, "g": [0, 0]}], [ONE, EQUAL]),
@@ -109,6 +110,10 @@ CASES: dict[str, Cases] = {
         [{"n": 3, "rho": "1/5"}],
     ),
     "norm by blocks": ([{"v": 2, "J": [[1, 0], [1, 0]]}, {"v": 2, "J": [[1, 0], [0, 1]] * 2}], []),
+    "norm by blocks, one per cent less": (
+        [{"v": 2, "J": [[1, 0], [1, 0], [0, 1], [0, 1]]}],
+        [{"v": 2, "J": [[1, 0], [1, 0]]}],
+    ),
     "norm by entries": (
         [{"v": 2, "J": [[1, 0], [0, 0]]}],
         [{"v": v, "J": [[1, 0]] * v} for v in (2, 3)],

@@ -256,7 +256,7 @@ def test_off_the_range_nothing_is_left_of_the_mean():
 def test_all_ones_with_several_outputs_have_a_norm_above_their_entries(v: int):
     given = {"v": v, "J": [[1, 0]] * v}
     assert reduction_repair_laws.norm_by_blocks(given, FLOATS).holds
-    assert reduction_repair_laws.norm_by_blocks(given, FLOATS, entries=True).holds is (v == 1)
+    assert reduction_repair_laws.norm_by_entries(given, EXACT).holds is (v == 1)
 
 
 def test_steps_of_a_case_are_those_of_a_learner_in_function_space():

@@ -174,7 +174,26 @@ CLAIMS = (
         "|Phi h|^2 is a sum over elements of |Phi_s h|^2 <= gamma |h|^2.",
         checks=(
             proved(_NAME, "trace:", "blocks:"),
-            searched("norm by blocks", "several outputs", "norm by entries"),
+            searched("norm by blocks", "several outputs", "norm by blocks, one per cent less"),
+            check(
+                "three outputs of one element, all entries 1: entries are not enough",
+                "exact",
+                "sentences:exists",
+                law="norm by entries",
+                given={"v": 3, "J": [[1], [1], [1]]},
+                controls={
+                    "one output": {"v": 1, "J": [[1], [1], [1]]},
+                    "outputs with nothing in common": {"v": 2, "J": [[1, 0], [0, 1]]},
+                },
+            ),
+            check(
+                "search for another",
+                "search",
+                "sentences:search_finds",
+                law="norm by entries",
+                domain="several outputs",
+                controls=("norm by blocks",),
+            ),
         ),
         expected=record("verified"),
         found="Holds. For entries and v > 1 it is false: one element, all v x v entries 1, has "
@@ -233,6 +252,28 @@ CLAIMS = (
         found="Holds, with the best rate; with lambda = 0, which three tokens are enough for "
         "(`kernel-positive-definite`), it says nothing.",
         requires=("least-eigenvalue-rate",),
+        repairs="reduction-ensures-convergence",
+        derivation=_DERIVATION,
+    ),
+    Claim(
+        key="convergence-of-steps",
+        number="Section 4.2",
+        kind="repair",
+        locus=_AFTER,
+        statement="If the loss is strongly convex with mu, a step with eta = x / (tau Lambda), "
+        "x < 2, multiplies the distance of the averaged loss from its least value by "
+        "1 - (2 - x) mu eta lambda or less, with Lambda and lambda the largest and the smallest "
+        "eigenvalue of Kbar = K / n.",
+        encoded="L+ - L <= -(1 - x/2) (eta / n) g^T Kbar g, the form is at least lambda |g|^2, and "
+        "|g|^2 >= 2 mu n (L - L*). For x = 1 the factor is 1 - mu eta lambda. Searched for the "
+        "squared loss at x = 1/2.",
+        checks=(
+            proved(_NAME, "decrease: what", "(70) repaired", "strong convexity"),
+            searched("steps converge", "grams", "steps converge, one per cent faster"),
+        ),
+        expected=record("verified"),
+        found="Holds, with equality for a multiple of the identity.",
+        requires=("discrete-decrease-limit", "least-eigenvalue-rate"),
         repairs="reduction-ensures-convergence",
         derivation=_DERIVATION,
     ),

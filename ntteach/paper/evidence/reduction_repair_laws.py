@@ -22,7 +22,9 @@ from ntteach.paper.evidence.reduction_cases import (
     Case,
     at_most,
     form,
+    largest,
     matrix,
+    pivots,
     read_case,
     semidefinite,
     smooth,
@@ -79,6 +81,22 @@ def converges(given: Given, arithmetic: Arithmetic, *, times: float = 1) -> Find
     above = sum_of(case.losses(case.residuals)) / case.n  # the least loss is zero
     right = -times * 2 * case.eta * least * above
     return _below((*supposed, strong), rate(case)[1], right, "d(L - L*)/dt")
+
+
+def steps_converge(
+    given: Given, arithmetic: Arithmetic, *, length: float = 0.5, times: float = 1
+) -> Finding:
+    """L+ - L* <= (1 - (2 - x) mu eta lambda) (L - L*) for a step with eta = x / (tau Lambda).
+
+    For the squared loss, whose mu and tau are 1 and whose least value is zero.
+    """
+    case, supposed, least, top = _read(given, arithmetic)
+    strong = Hypothesis("the loss is strongly convex", "squared", case.delta is None)
+    case = replace(case, eta=length / top if top > NOTHING else case.eta)
+    above = sum_of(case.losses(case.residuals)) / case.n
+    after = sum_of(case.losses(case.residuals + take(case).w)) / case.n
+    right = (1 - times * (2 - length) * case.eta * least) * above
+    return _below((*supposed, strong), after, right, "L+ - L*")
 
 
 def step_decrease(
@@ -218,18 +236,38 @@ def one_number_off_the_diagonal(
 # --- norms of the kernel, and modes --------------------------------------------------------------
 
 
-def norm_by_blocks(given: Given, arithmetic: Arithmetic, *, entries: bool = False) -> Finding:
+def norm_by_blocks(given: Given, arithmetic: Arithmetic, *, times: float = 1) -> Finding:
     """Lambda of K / n is at most the largest norm of the v x v blocks K(s, s).
 
-    `v` rows of J belong to each of n elements. With `entries` the bound is the largest entry.
+    `v` rows of J belong to each of n elements.
     """
-    v = given["v"]
-    J = matrix(given["J"], arithmetic).astype(float)
-    K, n = J @ J.T, len(J) // v
+    K, n, v, supposed = _elements(given, arithmetic)
+    K = K.astype(float)
     blocks = [K[v * i : v * (i + 1), v * i : v * (i + 1)] for i in range(n)]
-    gamma = K.max() if entries else max(eigenvalues(block)[-1] for block in blocks)
-    supposed = (Hypothesis("n elements of v outputs", f"n = {n}, v = {v}", n * v == len(J)),)
-    return _below(supposed, float(eigenvalues(K)[-1] / n), float(gamma), "Lambda")
+    gamma = max(float(eigenvalues(block)[-1]) for block in blocks)
+    return _below(supposed, float(eigenvalues(K)[-1] / n), times * gamma, "Lambda")
+
+
+def norm_by_entries(given: Given, arithmetic: Arithmetic) -> Finding:
+    """Lambda of K / n is at most the largest entry gamma of K: gamma 1 - K / n is semi-definite."""
+    K, n, _, supposed = _elements(given, arithmetic)
+    gamma = largest(K)
+    rest = gamma * np.eye(len(K), dtype=int) - K / n
+    found = pivots(rest)
+    return Finding(
+        supposed,
+        f"gamma 1 - K / n has no negative direction, with gamma = {show(gamma)}",
+        f"K = {show(K)}, n = {n}: gamma 1 - K / n = {show(rest)} has "
+        f"{'one' if found is None else 'none'}",
+        found is not None,
+    )
+
+
+def _elements(given: Given, arithmetic: Arithmetic) -> tuple[Array, int, int, Kind]:
+    J, v = matrix(given["J"], arithmetic), given["v"]
+    n = len(J) // v
+    supposed = Hypothesis("n elements of v outputs", f"n = {n}, v = {v}", n * v == len(J))
+    return J @ J.T, n, v, (supposed,)
 
 
 def modes_decay(given: Given, arithmetic: Arithmetic, *, divided: bool = True) -> Finding:
@@ -261,6 +299,8 @@ LAWS: dict[str, Law] = {
     ),
     "converges": converges,
     "converges, one per cent faster": partial(converges, times=_MORE),
+    "steps converge": steps_converge,
+    "steps converge, one per cent faster": partial(steps_converge, times=_MORE),
     "step decrease": step_decrease,
     "step decrease, one per cent more": partial(step_decrease, times=_MORE),
     "step decrease, half": partial(step_decrease, length=1, least=0.5),
@@ -297,7 +337,8 @@ LAWS: dict[str, Law] = {
     "one number off the diagonal": one_number_off_the_diagonal,
     "one number off the diagonal, a tenth less": partial(one_number_off_the_diagonal, shift=0.1),
     "norm by blocks": norm_by_blocks,
-    "norm by entries": partial(norm_by_blocks, entries=True),
+    "norm by blocks, one per cent less": partial(norm_by_blocks, times=_LESS),
+    "norm by entries": norm_by_entries,
     "modes decay": modes_decay,
     "modes decay, not divided": partial(modes_decay, divided=False),
 }
