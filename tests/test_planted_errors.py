@@ -165,22 +165,22 @@ EDITS = {
         "antk-cross",
     ),
     "antk: query block of another head": tangent(
-        "features", "Term(S, _tokens(g[:, head]))", "Term(S, _tokens(g[:, head - 1]))", HEADS
+        "features", "Term(S, g[head])", "Term(S, g[head - 1])", HEADS
     ),
     "antk: key block of another head": tangent(
         "features",
-        "Term(_tokens(w.Q[:, head]), _tokens(h[:, head]))",
-        "Term(_tokens(w.Q[:, head]), _tokens(h[:, head - 1]))",
+        "Term(_tokens(w.Q[:, head]), h[head])",
+        "Term(_tokens(w.Q[:, head]), h[head - 1])",
         HEADS,
     ),
     "antk: queries of another head": tangent(
         "features",
-        "Term(_tokens(w.Q[:, head]), _tokens(h[:, head]))",
-        "Term(_tokens(w.Q[:, head - 1]), _tokens(h[:, head]))",
+        "Term(_tokens(w.Q[:, head]), h[head])",
+        "Term(_tokens(w.Q[:, head - 1]), h[head])",
         HEADS,
     ),
     "antk: value block of another head": tangent(
-        "features", "Term(_tokens(AC[:, head]))", "Term(_tokens(AC[:, head - 1]))", HEADS, times=2
+        "features", "Term(_tokens(AC[:, head]))", "Term(_tokens(AC[:, head - 1]))", HEADS
     ),
     "antk: W_O of another head": tangent(
         "features", "zip(heads, p.W_O.unbind()", "zip(heads, p.W_O.flip(0).unbind()", MIXED
@@ -204,10 +204,10 @@ EDITS = {
         MIXED,
     ),
     "antk: keys of another head in a sum": tangent(
-        "features", "w.K[:, head], v_h)", "w.K[:, head - 1], v_h)", HEADS
+        "features", "x[:, head], p.W_V", "x[:, head - 1], p.W_V", HEADS
     ),
     "antk: weights of another head in a sum": tangent(
-        "features", "Sums(rows[:, head], p.C, v_h)", "Sums(rows[:, head - 1], p.C, v_h)", HEADS
+        "features", "Sums(rows[:, head]", "Sums(rows[:, head - 1]", HEADS
     ),
     "antk: number of columns in the trace": tangent(
         "features", "v_h**0.5 * AC[:, i]", "AC[:, i]", ANTK

@@ -14,6 +14,7 @@ the kernel of each head afterwards, on both sides.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -67,7 +68,7 @@ class Group:
 
     Args:
         outputs: u, those of the terms.
-        terms: the first has a Y, unless it is the only one.
+        terms: the first has a Y in the first of the groups that add up, and in one with `mixing`.
         mixing: `(u, o)`, or None.
     """
 
@@ -166,14 +167,16 @@ def _features(p: Problem, trace_outputs: bool, as_sums: bool, smooth: bool) -> l
     B = w.weights.unsqueeze(-2) * (w.V.mT.unsqueeze(-3) - w.head_outputs.unsqueeze(-1))
     B = p.scale * B  # (n, heads, L, v_h, M); each side brings one d_h^-1/2 of the 1 / d_h
     if as_sums:
-        return _blocks(p, w, _by_head_as_sums(p, w, AC, B))
+        C = p.C.unsqueeze(-3).expand(*w.K.shape[:-1], -1)  # (n, heads, M, d_c)
+        return _blocks(p, w, _by_head(p, w, AC, _sums(p, B, w.K), _sums(p, B, C)))
     g = _weighted(B, w.K)  # (n, heads, L, v_h, d_h)
     h = _weighted(B, p.C.unsqueeze(-3))  # (n, heads, L, v_h, d_c)
     if trace_outputs:
         return [[_traced(p, w, AC, g, h, smooth)]]
     if p.W_O is not None and mixes_features(p):
         return [[_mixed(p, w, AC, g, h), _by_output_matrix(p.W_O, w)]]
-    return _blocks(p, w, _by_head(p, w, AC, g, h))
+    own = [[_tokens(x) for x in y.unbind(1)] for y in (g, h)]
+    return _blocks(p, w, _by_head(p, w, AC, *own))
 
 
 def _blocks(p: Problem, w: Forward, heads: list[Group]) -> list[list[Group]]:
@@ -194,16 +197,18 @@ def _weighted(B: Tensor, x: Tensor) -> Tensor:
     return (B.flatten(-3, -2) @ x).unflatten(-2, B.shape[-3:-1])
 
 
-def _by_head(p: Problem, w: Forward, AC: Tensor, g: Tensor, h: Tensor) -> list[Group]:
-    """The kernel of each head's own outputs."""
+def _by_head(
+    p: Problem, w: Forward, AC: Tensor, g: Sequence[Tensor | Sums], h: Sequence[Tensor | Sums]
+) -> list[Group]:
+    """The kernel of each head's own outputs, from its g and its h, formed or as sums."""
     heads, _, v_h = p.W_V.shape
     S = _tokens(p.S)
     return [
         Group(
             v_h,
             (
-                Term(S, _tokens(g[:, head])),
-                Term(_tokens(w.Q[:, head]), _tokens(h[:, head])),
+                Term(S, g[head]),
+                Term(_tokens(w.Q[:, head]), h[head]),
                 Term(_tokens(AC[:, head])),
             ),
         )
@@ -211,21 +216,10 @@ def _by_head(p: Problem, w: Forward, AC: Tensor, g: Tensor, h: Tensor) -> list[G
     ]
 
 
-def _by_head_as_sums(p: Problem, w: Forward, AC: Tensor, B: Tensor) -> list[Group]:
-    """The same, with g and h as sums over the context."""
-    S, v_h = _tokens(p.S), p.W_V.shape[-1]
+def _sums(p: Problem, B: Tensor, x: Tensor) -> list[Tensor | Sums]:
+    """Of each head, B with what it sums; `(n, heads, L, v_h, M)` and `(n, heads, M, b)`."""
     rows = B.flatten(-3, -2)  # (n, heads, L v_h, M)
-    return [
-        Group(
-            v_h,
-            (
-                Term(S, Sums(rows[:, head], w.K[:, head], v_h)),
-                Term(_tokens(w.Q[:, head]), Sums(rows[:, head], p.C, v_h)),
-                Term(_tokens(AC[:, head])),
-            ),
-        )
-        for head in range(p.W_V.shape[0])
-    ]
+    return [Sums(rows[:, head], x[:, head], p.W_V.shape[-1]) for head in range(p.W_V.shape[0])]
 
 
 def mixes_features(p: Problem) -> bool:

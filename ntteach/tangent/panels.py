@@ -146,7 +146,7 @@ class _Panel:
             onto = onto or n > 0
             X, X_other = t.X[rows], other.X[columns]
             if t.Y is None or other.Y is None:
-                self._add_alike(tile, X, X_other, u, onto=onto)
+                self._add_alike(tile, X, X_other, u)
                 continue
             product = _view(self._product, *tile.shape)
             if isinstance(t.Y, Sums) and isinstance(other.Y, Sums):
@@ -176,14 +176,12 @@ class _Panel:
         out = product.view(r * n, c, n_other).transpose(0, 1)
         torch.bmm(by_sequence, B_other.mT, out=out)
 
-    def _add_alike(self, tile: Tensor, X: Tensor, X_other: Tensor, u: int, *, onto: bool) -> None:
-        """`<X_j, X'_j'> delta_cc'`."""
+    def _add_alike(self, tile: Tensor, X: Tensor, X_other: Tensor, u: int) -> None:
+        """Add `<X_j, X'_j'> delta_cc'` to what is there: no panel begins with such a term."""
         R, C = X.shape[0], X_other.shape[0]
         if u == 1:
-            torch.addmm(tile, X, X_other.mT, beta=int(onto), out=tile)
+            torch.addmm(tile, X, X_other.mT, out=tile)
             return
-        if not onto:
-            tile.zero_()
         gram = _view(self._gram, R, C)
         torch.mm(X, X_other.mT, out=gram)
         tile.view(R, u, C, u).diagonal(dim1=1, dim2=3).add_(gram.unsqueeze(-1))
