@@ -642,6 +642,49 @@ def test_sizes_where_inner_products_go_by_way_of_the_context(d_c, o):
         assert relative_error(kernel_of(kernel), kernel.exact()) <= AGREEMENT
 
 
+@pytest.mark.parametrize("method", ["jacobian", "products"])
+def test_a_block_with_itself_takes_one_jacobian(method, monkeypatch):
+    alike: list[bool] = []
+    dense = routes.dense
+
+    def spy(p: Problem, q: Problem, *rest: Any) -> Tensor:
+        alike.append(p is q)
+        return dense(p, q, *rest)
+
+    monkeypatch.setattr(routes, "dense", spy)
+    (case,) = random_cases("self", count=1, seed=3)
+    S = torch.cat([case.S] * 5)[:5]
+    antk(case.params, S, method=method, block_size=2)
+    assert sorted(alike) == [False] * 6 + [True] * 3
+    alike.clear()
+    antk(case.params, S, S.clone(), method=method, block_size=2)
+    assert not any(alike)
+
+
+def test_blocks_of_products_grow_with_the_root_of_the_memory(monkeypatch):
+    sizes: list[int] = []
+
+    def spy(p: Problem, q: Problem, *_: Any) -> Tensor:
+        sizes.append(p.S.shape[0])
+        return p.S.new_zeros(()).expand(len(p.S), 6, 8, len(q.S), 6, 8)
+
+    monkeypatch.setattr(routes, "dense", spy)
+    params = {name: torch.zeros(8, 8) for name in ("W_Q", "W_K", "W_V")}
+    S = torch.zeros(200, 6, 8)
+
+    def largest(method: Any, numbers: int) -> int:
+        sizes.clear()
+        monkeypatch.setattr(routes, "_BLOCK_NUMBERS", numbers)
+        antk(params, S, method=method, trace_outputs=True)
+        return max(sizes)
+
+    # of one pair: 6 x 8 outputs of one sequence move 6 x (8 + 8 + 8 + 6) numbers of the other
+    pair = 48 * 180
+    assert [largest("products", 100 * n * pair) for n in (1, 4, 16)] == [10, 20, 40]
+    # of one sequence: 6 x 8 outputs by 3 x 64 parameters
+    assert [largest("jacobian", 10 * n * 48 * 192) for n in (1, 4, 16)] == [10, 40, 160]
+
+
 @TRACED
 @pytest.mark.parametrize("method", SLOW)
 @pytest.mark.usefixtures("tiny")

@@ -6,6 +6,7 @@ rectangle of the kernel, sequences of one problem against sequences of another.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -38,11 +39,13 @@ def write(
     block_size: int | None,
 ) -> None:
     """Write the kernel of p with q in blocks of sequences; arguments as `closed_form.write`."""
-    size = block_size or min(_block_size(r, params) for r in (p, q))
+    size = block_size or _block_size(p, q, params, heads, method)
     for start, stop in spans(0, p.S.shape[0], size):
         rows = take(p, start, stop)
         for start_other, stop_other in spans(0, q.S.shape[0], size):
-            columns = take(q, start_other, stop_other)
+            # the same object, so that a block on the diagonal takes one Jacobian
+            alike = q is p and start_other == start
+            columns = rows if alike else take(q, start_other, stop_other)
             block = dense(rows, columns, params, heads, method)
             if trace_outputs:
                 block = block.diagonal(dim1=2, dim2=5).sum(-1)
@@ -52,9 +55,18 @@ def write(
             view.copy_(block)
 
 
-def _block_size(p: Problem, params: Params) -> int:
-    _, L, outputs = output_shape(p)
-    return max(1, _BLOCK_NUMBERS // (L * outputs * sum(W.numel() for W in params.values())))
+def _block_size(p: Problem, q: Problem, params: Params, heads: int, method: str) -> int:
+    numbers = sum(W.numel() for W in params.values())
+    outputs = [math.prod(output_shape(r)[1:]) for r in (p, q)]
+    size = max(1, _BLOCK_NUMBERS // (max(outputs) * numbers))
+    if method == "jacobian":
+        return size
+    # each output of a block's first sequences moves queries, keys, values and logits of each of its
+    # second ones, so that memory grows with the square of the block
+    L, M = q.S.shape[1], q.C.shape[1]
+    moved = L * (params["W_Q"].shape[1] + heads * M)
+    moved += M * (params["W_K"].shape[1] + params["W_V"].shape[1])
+    return min(size, max(1, math.isqrt(_BLOCK_NUMBERS // (outputs[0] * moved))))
 
 
 def by_jacobians(params: Params, heads: int) -> Rectangle:
