@@ -21,10 +21,13 @@ from ntteach.paper.evidence import (
     space_descent,
     space_evolution_laws,
     space_families,
+    space_flow,
     space_functionals,
+    space_kernel_laws,
     space_kernels,
     space_laws,
     space_learning_laws,
+    space_numbers,
 )
 from ntteach.paper.evidence.arithmetic import BLOCKS, EXACT, FLOATS, output, read
 from ntteach.rkhs import (
@@ -55,12 +58,14 @@ SEQUENCES = [[[0, 1], [2, 0], [1, 1]], [[1, 0], [0, 0], [-1, 2]], [[2, 1], [2, 1
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_the_exact_signature_kernel_is_the_librarys_and_the_oracles(depth: int):
-    exact = space_laws.signature_gram(SEQUENCES, depth, EXACT).astype(float)
+    exact = space_kernel_laws.signature_gram(SEQUENCES, depth, EXACT).astype(float)
     S = torch.tensor(SEQUENCES, dtype=F64)
     assert np.allclose(rkhs.signature(depth)(S).numpy(), exact, rtol=1e-13)
     oracle = [[oracles.signature_kernel(s, t, depth) for t in SEQUENCES] for s in SEQUENCES]
     assert np.allclose(oracle, exact, rtol=1e-13)
-    assert np.allclose(space_laws.signature_gram(SEQUENCES, depth, FLOATS), exact, rtol=1e-13)
+    assert np.allclose(
+        space_kernel_laws.signature_gram(SEQUENCES, depth, FLOATS), exact, rtol=1e-13
+    )
 
 
 def test_the_stored_singular_kernel_is_singular_for_the_library_at_any_depth():
@@ -90,7 +95,7 @@ def test_the_stored_ratios_by_hand():
 def test_the_learner_that_fits_examples_is_the_projection_in_the_librarys_space():
     target, pool = [2, -1, 1], [[1, 0, 1], [1, 1, 0], [2, 1, 1], [0, 0, 0]]
     exact = space_learning_laws.discrepancy(
-        space_laws.numbers(target, EXACT), space_laws.numbers(pool, EXACT)
+        space_numbers.numbers(target, EXACT), space_numbers.numbers(pool, EXACT)
     )
     floats = space_learning_laws.discrepancy(np.array(target, float), np.array(pool, float))
     S = torch.tensor(pool, dtype=F64)[:, None]
@@ -113,9 +118,9 @@ def test_pruned_and_plain_enumeration_by_hand():
 
 
 def test_the_costs_of_the_endless_pool_fall_to_the_price():
-    target = space_laws.numbers([2, 0], EXACT)
+    target = space_numbers.numbers([2, 0], EXACT)
     costs = [
-        space_learning_laws.discrepancy(target, space_laws.numbers([[n, 1]], EXACT)) + 1
+        space_learning_laws.discrepancy(target, space_numbers.numbers([[n, 1]], EXACT)) + 1
         for n in (1, 2, 100)
     ]
     assert costs == [3, Rational(9, 5), 1 + Rational(4, 10001)]
@@ -178,10 +183,10 @@ CHECKS: dict[str, Callable[[], Evidence]] = {
     "composed": partial(space_functionals.slopes, CLAIM, QUICK, functionals=("composed",)),
     "step": partial(space_descent.step, CLAIM, QUICK),
     "differences": partial(space_descent.step_by_differences, CLAIM, QUICK),
-    "averaged": partial(space_descent.averaged_gradient, CLAIM, QUICK),
-    "speeds": partial(space_descent.flow_speeds, CLAIM, QUICK),
-    "limit": partial(space_descent.flow_limit, CLAIM, QUICK),
-    "network": partial(space_descent.network_and_kernel, CLAIM, QUICK),
+    "averaged": partial(space_flow.averaged_gradient, CLAIM, QUICK),
+    "speeds": partial(space_flow.flow_speeds, CLAIM, QUICK),
+    "limit": partial(space_flow.flow_limit, CLAIM, QUICK),
+    "network": partial(space_flow.network_and_kernel, CLAIM, QUICK),
 }
 
 

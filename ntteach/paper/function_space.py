@@ -57,7 +57,7 @@ CLAIMS = (
         found="The kernel sees increments alone: (0, 1) and (1, 2) are one to it, at any depth. "
         "Nothing in the paper's use of its kernel asks for more than `sequence-kernels`.",
         counterexample=Counterexample(
-            _LAWS + "replay_signature_is_definite",
+            "ntteach.paper.evidence.space_kernel_laws:replay_signature_is_definite",
             {"sequences": [[[0], [1]], [[1], [2]]], "depth": 1},
         ),
     ),

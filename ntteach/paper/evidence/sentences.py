@@ -30,6 +30,7 @@ from ntteach.paper.evidence import (
     row_laws,
     selection_domains,
     space_evolution_laws,
+    space_kernel_laws,
     space_laws,
     space_learning_laws,
 )
@@ -182,6 +183,7 @@ DOMAINS: dict[str, Domain] = {
     **reduction_repair_laws.DOMAINS,
     **limit_domains.DOMAINS,
     **space_laws.DOMAINS,
+    **space_kernel_laws.DOMAINS,
     **space_learning_laws.DOMAINS,
     **selection_domains.DOMAINS,
 }
@@ -204,6 +206,7 @@ LAWS: dict[str, Law] = {
     **limit_laws.LAWS,
     **limit_loss_laws.LAWS,
     **space_laws.LAWS,
+    **space_kernel_laws.LAWS,
     **space_learning_laws.LAWS,
     **space_evolution_laws.LAWS,
     **selection_domains.LAWS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -24,8 +23,7 @@ from ntteach.paper.evidence.arithmetic import (
 )
 from ntteach.paper.evidence.gram import kernel, matrix
 from ntteach.paper.evidence.kernel_symmetry_laws import changed_basis
-
-Given = Mapping[str, Any]
+from ntteach.paper.evidence.space_numbers import Given
 
 
 def velocity(p: Problem, residual: Array) -> Array:

@@ -6,7 +6,7 @@ norm of f is that of w. A case is plain data: whole numbers and fractions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -18,10 +18,15 @@ import sympy
 from ntteach.claims import Hypothesis
 from ntteach.paper.evidence.arithmetic import Arithmetic, Array, Finding, Law, replayed, show
 from ntteach.paper.evidence.gram import rank
-from ntteach.paper.evidence.space_laws import NOTHING, at_most, gram, lists_of, numbers, vectors
-
-Given = Mapping[str, Any]
-
+from ntteach.paper.evidence.space_numbers import (
+    NOTHING,
+    Given,
+    at_most,
+    gram,
+    lists_of,
+    numbers,
+    vectors,
+)
 
 # --- Eq. 3 ---------------------------------------------------------------------------------------
 
