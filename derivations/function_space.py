@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Functions of a kernel (Section 3, Appendix A.2, Eqs. 1, 3-5, 16, 17 and 22)
+# # Functions of a kernel (Section 3, Appendix A.2, Eqs. 1 and 22)
 #
 # Take $r$ sequences $S_1, \dots, S_r$, as many as one likes: centres, training sequences and the
 # sequences that one looks at, all in one list. On them a symmetric positive semi-definite kernel
@@ -31,7 +31,6 @@ from ntteach.symbols import (
     c,
     d,
     derivative,
-    eta,
     j,
     j2,
     kappa,
@@ -41,7 +40,6 @@ from ntteach.symbols import (
     report,
     t,
     total,
-    u,
     v,
     w,
 )
@@ -373,126 +371,8 @@ FUNCTIONALS = [
     ),
 ]
 
-# %% [markdown]
-# ## Teaching and learning (Eqs. 3 and 4)
-#
-# In Eq. 3, with the price $\lambda = w$ of an example and a discrepancy $m$ that is not negative, a
-# set of $k = \kappa$ examples costs $m + \lambda k$ and the empty set $m_0$. Their difference is
-# $m + \lambda (k - m_0 / \lambda)$: more than $m_0 / \lambda$ examples are dearer than none.
-#
-# In Eq. 4 with the squared loss, a distribution with weights $Z_i$ on the sequences, and any
-# targets $T_i$, the loss of $g + u$ is that of $g$, and a first-order term, and
-# $\tfrac12 \sum_i Z_i u(S_i)^2$. So $g$ is a minimiser if and only if its gradient is zero, and
-# then the minimisers are all functions with its values on the sequences. If $T_i = g(S_i)$, where
-# the targets come from $g$ itself, that is so and the loss is zero. Two minimisers that both lie
-# in the span of the sections of the training sequences are one: for $u$ with coefficients
-# $\alpha$, $|u|^2 = \sum_i \alpha_i u(S_i)$, and all $u(S_i)$ are zero.
-
-
 # %%
-def expected_loss(a, target):
-    return HALF * total(r, lambda x: Z[x] * (values(a, x) - target(x)) ** 2)
-
-
-def together(x):
-    return alpha[x] + beta[x]
-
-
-PROBLEMS = [
-    ("(3) more examples than they are worth", t + w * kappa - u, t + w * (kappa - u / w)),
-    (
-        "(4) loss beside a function",
-        expected_loss(together, lambda x: T[x]),
-        expected_loss(g, lambda x: T[x])
-        + total(r, lambda x: Z[x] * (values(g, x) - T[x]) * values(f, x))
-        + HALF * total(r, lambda x: Z[x] * values(f, x) ** 2),
-    ),
-    (
-        "(4) loss beside the target",
-        expected_loss(together, lambda x: values(g, x)),
-        HALF * total(r, lambda x: Z[x] * values(f, x) ** 2),
-    ),
-    (
-        "(4) no second minimiser in the span",
-        inner(f, f),
-        total(r, lambda x: alpha[x] * values(f, x)),
-    ),
-]
-
-# %% [markdown]
-# ## Descent (Eqs. 5, 16 and 17)
-#
-# The loss of one example, $\tfrac12 (f(S_n) - T_n)^2$, is an outer function of evaluation at $S_n$:
-# by Eq. 22 and Lemma 6 its gradient is $(f(S_n) - T_n) K_{S_n}$, which is Eq. 5's. After one step
-# the inner product with any $g$ has changed by $-\eta (f(S_n) - T_n) g(S_n)$; with $g = K_S$ that
-# is the change of $f(S)$.
-#
-# The loss averaged over all outputs of all sequences, for a vector-valued kernel, has the gradient
-# of Eq. 17. Its flow, Eq. 16, changes the value of any output by $-\eta$ times the inner product
-# with that output's section, and the loss at the rate $-\eta |\mathcal G|^2$. There $G_{ib}$ is
-# the derivative of any loss by output $b$ for $S_i$.
-
-
-# %%
-def residual(x, b):
-    return function_of_outputs(lambda y, e: alpha[y, e], x, b) - T[x, b]
-
-
-def averaged_loss(a):
-    outputs = over_outputs(lambda x, b: HALF * (function_of_outputs(a, x, b) - T[x, b]) ** 2)
-    return outputs / (r * v)
-
-
-def averaged_gradient(x, b):
-    """The coefficients of Eq. 17's functional gradient."""
-    return residual(x, b) / (r * v)
-
-
-def one_loss(a):
-    return HALF * (function(a, n) - T[n]) ** 2
-
-
-def stepped(x):
-    """The coefficients after one step of Eq. 5 on the example S_n."""
-    return alpha[x] - eta * (function(f, n) - T[n]) * KroneckerDelta(x, n)
-
-
-DESCENT = [
-    (
-        "(5) gradient for one example",
-        at_start(derivative(one_loss(along), t)),
-        inner(lambda x: (function(f, n) - T[n]) * section(x), g),
-    ),
-    (
-        "(5) one step",
-        inner(stepped, g),
-        inner(f, g) - eta * (function(f, n) - T[n]) * function(g, n),
-    ),
-    (
-        "(17) gradient of the averaged loss",
-        at_start(derivative(averaged_loss(lambda x, b: alpha[x, b] + t * beta[x, b]), t)),
-        inner_of_outputs(averaged_gradient, lambda x, b: beta[x, b]),
-    ),
-    (
-        "(16) speed of an output",
-        derivative(
-            function_of_outputs(lambda x, b: alpha[x, b] - t * eta * T[x, b] / (r * v), n, c), t
-        ),
-        -eta / (r * v) * over_outputs(lambda x, b: T[x, b] * gram_of_outputs(x, b, n, c)),
-    ),
-    (
-        "(16) speed of the loss",
-        at_start(
-            derivative(
-                averaged_loss(lambda x, b: alpha[x, b] - t * eta * averaged_gradient(x, b)), t
-            )
-        ),
-        -eta * inner_of_outputs(averaged_gradient, averaged_gradient),
-    ),
-]
-
-# %%
-IDENTITIES = [*REPRODUCING, *KERNELS, *FUNCTIONALS, *PROBLEMS, *DESCENT]
+IDENTITIES = [*REPRODUCING, *KERNELS, *FUNCTIONALS]
 
 if __name__ == "__main__":
     report(IDENTITIES)

@@ -4,7 +4,7 @@ from ntteach.claims.model import Claim, Counterexample, record
 from ntteach.paper.declare import check, equations, proved, refuted
 
 _EQ16, _EQ17 = equations("16"), equations("17")
-_DERIVATION = "derivations/function_space.py"
+_DERIVATION = "derivations/functional_descent.py"
 _ONES = {"W_Q": [[1]], "W_K": [[1]], "W_V": [[1]]}
 _LOCUS = "Section 4.2, after Eq. 15"
 
@@ -20,7 +20,7 @@ CLAIMS = (
         "output moves by -eta / (N S) times the sum over the kernel, for any loss gradients, and "
         "the averaged loss falls at the rate eta |G|^2; for any number of sequences and outputs.",
         checks=(
-            proved("function_space", "(16)", covers=_EQ16),
+            proved("functional_descent", "(16)", covers=_EQ16),
             check(
                 "speeds by differences in time",
                 "finite-difference",
@@ -46,7 +46,7 @@ CLAIMS = (
         "sequences, outputs and features. Three losses and every shipped kernel in the library, "
         "frozen tangent kernels among them.",
         checks=(
-            proved("function_space", "(17)", covers=_EQ17),
+            proved("functional_descent", "(17)", covers=_EQ17),
             check(
                 "gradients of the library against dense algebra",
                 "loops",

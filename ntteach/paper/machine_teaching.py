@@ -4,7 +4,7 @@ from ntteach.claims.model import Claim, Counterexample, record
 from ntteach.paper.declare import check, equations, proved, refuted, searched
 
 _EQ3, _EQ4, _EQ5 = equations("3"), equations("4"), equations("5")
-_DERIVATION = "derivations/function_space.py"
+_DERIVATION = "derivations/functional_descent.py"
 _LAWS = "ntteach.paper.evidence.space_learning_laws:"
 _TEACHING, _LEARNING = "Section 3, Eq. 3", "Section 3, Eq. 4"
 
@@ -22,7 +22,7 @@ CLAIMS = (
         "examples with the least norm, M = |f_hat - f*|^2: what is enumerated up to that size is "
         "what is found among all sets, and no optimum is larger.",
         checks=(
-            proved("function_space", "(3)", covers=_EQ3),
+            proved("functional_descent", "(3)", covers=_EQ3),
             searched("small sets are enough", "pools", "smaller sets are enough", covers=_EQ3),
             searched("every optimum is small", "pools", "every optimum is smaller", covers=_EQ3),
         ),
@@ -57,7 +57,7 @@ CLAIMS = (
         encoded="As `teaching-problem`; and for the first four examples of the pool that has no "
         "solution.",
         checks=(
-            proved("function_space", "(3)"),
+            proved("functional_descent", "(3)"),
             searched("every optimum is small", "pools", "every optimum is smaller"),
             searched("optimum is attained, finite pool", "endless pools", "optimum is attained"),
         ),
@@ -80,7 +80,7 @@ CLAIMS = (
         "beside any solution g of a problem with other targets that of g and as much. Huber's loss "
         "is searched.",
         checks=(
-            proved("function_space", "(4) loss", covers=_EQ4),
+            proved("functional_descent", "(4) loss", covers=_EQ4),
             searched(
                 "target is a minimiser",
                 "training tokens",
@@ -121,7 +121,7 @@ CLAIMS = (
         encoded="For the squared loss with any weights and number of sequences; Huber's loss and "
         "the logistic loss, by its slope, searched.",
         checks=(
-            proved("function_space", "(4) loss beside the target"),
+            proved("functional_descent", "(4) loss beside the target"),
             searched(
                 "target is a minimiser", "training tokens", "target is a minimiser, with noise"
             ),
@@ -160,7 +160,7 @@ CLAIMS = (
         "zero, for any number of them. Solutions differ by functions that vanish there, as the "
         "expected squared loss says.",
         checks=(
-            proved("function_space", "(4) no second", "(4) loss beside the target"),
+            proved("functional_descent", "(4) no second", "(4) loss beside the target"),
             searched("minimiser is unique in the span", "training tokens", "minimiser is unique"),
         ),
         expected=record("verified"),
@@ -181,7 +181,7 @@ CLAIMS = (
         "number of centres. `FunctionalLearner` on two examples, whose gradients it averages, for "
         "every shipped kernel and four losses.",
         checks=(
-            proved("function_space", "(5)", covers=_EQ5),
+            proved("functional_descent", "(5)", covers=_EQ5),
             check("steps against dense algebra", "loops", "space_descent:step", _EQ5),
             check(
                 "steps against differences in function space",
