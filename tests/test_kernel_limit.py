@@ -29,6 +29,7 @@ from ntteach.claims import (
 from ntteach.claims.verdict import judge
 from ntteach.paper import registry
 from ntteach.paper.evidence import (
+    limit_conserved,
     limit_growth,
     limit_laws,
     limit_loss_laws,
@@ -282,8 +283,8 @@ def test_the_checks_pass_as_they_are():
         limit_samples.kernel_difference,
         limit_samples.motion_left,
         limit_samples.velocity_size,
-        limit_samples.conserved,
-        limit_samples.balanced_kernel,
+        limit_conserved.conserved,
+        limit_conserved.balanced_kernel,
         limit_samples.smooth_losses,
         limit_samples.enough_directions,
         limit_runs.settles,
@@ -317,10 +318,10 @@ def test_a_gradient_that_does_not_conserve_is_seen(wrong: str, monkeypatch: pyte
     def stretched(*arguments: Any, **named: Any) -> dict[str, Tensor]:
         return {W: J * (1 + 1e-6 * (wrong == W)) for W, J in jacobian(*arguments, **named).items()}
 
-    monkeypatch.setattr(limit_samples.gradients, "attention_jacobian", stretched)
+    monkeypatch.setattr(limit_conserved.gradients, "attention_jacobian", stretched)
     expected = Outcome.REFUTES if wrong == "W_Q" else Outcome.SUPPORTS
     # the keys' side is autograd's
-    assert limit_samples.conserved(CLAIM, QUICK).outcome is expected
+    assert limit_conserved.conserved(CLAIM, QUICK).outcome is expected
 
 
 def test_a_smoothness_constant_too_small_by_one_per_cent_is_seen(monkeypatch: pytest.MonkeyPatch):

@@ -68,7 +68,7 @@ CLAIMS = (
         "changes C by what is of second order in it.",
         checks=(
             proved("kernel_limit", "conserved", "one feature"),
-            check("motion of W_Q^T W_Q, of W_K^T W_K", "autograd", "limit_samples:conserved"),
+            check("motion of W_Q^T W_Q, of W_K^T W_K", "autograd", "limit_conserved:conserved"),
         ),
         expected=record("verified"),
         found="Holds. Training cannot forget the start: where C differs, so does the limit.",
@@ -179,7 +179,7 @@ CLAIMS = (
         "semi-definite roots of M M^T and M^T M; the kernel sees W_Q and W_K through them and M.",
         checks=(
             proved("kernel_limit", "balanced"),
-            check("kernels from M and W_V", "autograd", "limit_samples:balanced_kernel"),
+            check("kernels from M and W_V", "autograd", "limit_conserved:balanced_kernel"),
         ),
         expected=record("verified"),
         found="Holds: balance, which the flow conserves, is what ties the kernel to the function.",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.func import grad, jvp
 
-from ntteach import gradients, oracles
+from ntteach import oracles
 from ntteach.checks.agree import agree
 from ntteach.claims import Claim, Evidence, Mutant, Outcome, Setting
 from ntteach.paper.domains import AttentionCase, Shape, random_cases
@@ -32,7 +30,7 @@ class Pair:
 
         self.other = {name: W + 0.3 * normal(*W.shape) for name, W in case.params.items()}
         self.G = normal(*case.S.shape[:2], case.params["W_V"].shape[1])
-        # an orthogonal matrix, for a balanced learner
+        # an orthogonal matrix
         d = case.S.shape[2]
         self.turn = torch.linalg.qr(normal(d, d)).Q
 
@@ -58,12 +56,14 @@ class Pair:
         return {name: -ETA * slope for name, slope in grad(loss)(self.params).items()}
 
 
-def _pairs(setting: Setting) -> list[Pair]:
+def pairs(setting: Setting) -> list[Pair]:
+    """Small random problems, each with another learner."""
     cases = random_cases("self", count=setting.scaled(8, 40), seed=setting.seed, largest=LARGEST)
     return [Pair(case, setting.seed + place) for place, case in enumerate(cases)]
 
 
-def _near(value: Tensor) -> tuple[Tensor, Tensor]:
+def near(value: Tensor) -> tuple[Tensor, Tensor]:
+    """A value and a bound on an honest error."""
     # sums of a few dozen terms of the size of the largest
     return value, torch.full_like(value, 1e-11 * max(1.0, value.abs().max().item()))
 
@@ -79,7 +79,7 @@ def kernel_difference(claim: Claim, setting: Setting) -> Evidence:
 
     def reference(pair: Pair) -> tuple[Tensor, Tensor]:
         J, other = (pair.features(params) for params in (pair.params, pair.other))
-        return _near((J - other) @ J.T + other @ (J - other).T)
+        return near((J - other) @ J.T + other @ (J - other).T)
 
     def difference(pair: Pair) -> Tensor:
         return pair.kernel(pair.params) - pair.kernel(pair.other)
@@ -87,7 +87,7 @@ def kernel_difference(claim: Claim, setting: Setting) -> Evidence:
     return agree(
         difference,
         reference,
-        _pairs(setting),
+        pairs(setting),
         mutants={
             "the other way round": lambda pair: -difference(pair),
             "value block from one point": lambda pair: (
@@ -116,12 +116,12 @@ def motion_left(claim: Claim, setting: Setting) -> Evidence:
         speed = jvp(
             lambda params: oracles.attention(params, pair.S), (pair.params,), (pair.velocity(),)
         )[1]
-        return _near(by_canonical - speed.flatten())
+        return near(by_canonical - speed.flatten())
 
     return agree(
         bracket,
         reference,
-        _pairs(setting),
+        pairs(setting),
         mutants={
             "sign turned": lambda pair: -bracket(pair),
             "averaged twice": lambda pair: bracket(pair) / pair.G.numel(),
@@ -150,7 +150,7 @@ def velocity_size(claim: Claim, setting: Setting) -> Evidence:
     return agree(
         form,
         reference,
-        _pairs(setting),
+        pairs(setting),
         mutants={
             "averaged once": lambda pair: form(pair) * pair.G.numel(),
             "without eta": lambda pair: form(pair) / ETA**2,
@@ -164,92 +164,6 @@ def _swapped(pair: Pair) -> Pair:
     swapped = Pair.__new__(Pair)
     vars(swapped).update(vars(pair), params=pair.other, other=pair.params)
     return swapped
-
-
-def conserved(claim: Claim, setting: Setting) -> Evidence:
-    """d/dt W_Q^T W_Q along the flow, from Eq. 11, against d/dt W_K^T W_K by autograd.
-
-    For any loss gradient. A pass guarantees agreement to rounding on the cases of the scope.
-    """
-
-    def queries(pair: Pair, *, block: str = "W_Q") -> Tensor:
-        J = gradients.attention_jacobian(pair.params, pair.S)[block]
-        velocity = -ETA / pair.G.numel() * torch.einsum("njc,njcai->ai", pair.G, J)
-        turned = pair.params[block].T @ velocity
-        return turned + turned.T
-
-    def reference(pair: Pair) -> tuple[Tensor, Tensor]:
-        return _near(jvp(lambda W: W.T @ W, (pair.params["W_K"],), (pair.velocity()["W_K"],))[1])
-
-    def rows(pair: Pair) -> Tensor:
-        # W_Q W_Q^T has the trace of W_Q^T W_Q, and is not conserved
-        J = gradients.attention_jacobian(pair.params, pair.S)["W_Q"]
-        velocity = -ETA / pair.G.numel() * torch.einsum("njc,njcai->ai", pair.G, J)
-        moved = velocity @ pair.params["W_Q"].T
-        size = pair.params["W_Q"].shape[1]
-        found = torch.zeros(size, size, dtype=moved.dtype)
-        shared = min(size, len(moved))
-        found[:shared, :shared] = (moved + moved.T)[:shared, :shared]
-        return found
-
-    return agree(
-        queries,
-        reference,
-        _pairs(setting),
-        mutants={
-            "the sum in place of the difference": lambda pair: -queries(pair),
-            "rows in place of columns": rows,
-            "off by a relative 1e-6": lambda pair: queries(pair) * (1 + 1e-6),
-        },
-        scope=SCOPE,
-    )
-
-
-def balanced_kernel(claim: Claim, setting: Setting) -> Evidence:
-    """The kernel of a balanced learner from W_V and M = W_Q W_K^T alone, against autograd.
-
-    Balanced is W_Q = O W_K for an orthogonal O. The two Gram matrices are taken as the roots of
-    M M^T and M^T M. A pass guarantees agreement to what a root of a singular matrix allows.
-    """
-
-    def learner(pair: Pair, stretch: float = 1.0) -> Params:
-        W_K = pair.params["W_K"]
-        return {**pair.params, "W_Q": stretch * pair.turn @ W_K, "W_K": W_K / stretch}
-
-    def from_product(pair: Pair, *, change: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
-        params = learner(pair)
-        M, root = params["W_Q"] @ params["W_K"].T, params["W_K"].shape[1] ** 0.5
-        f = torch.func.jacrev(
-            lambda M, W_V: torch.softmax(pair.S @ M @ pair.S.mT / root, -1) @ pair.S @ W_V, (0, 1)
-        )
-        by_product, by_value = (x.flatten(0, 2) for x in f(M, params["W_V"]))
-        queries, keys = (change(_root(x)) for x in (M @ M.T, M.T @ M))
-        K = by_value.flatten(1) @ by_value.flatten(1).T
-        K = K + torch.einsum("pxy,yz,qxz->pq", by_product, keys, by_product)
-        return K + torch.einsum("pyx,yz,qzx->pq", by_product, queries, by_product)
-
-    def reference(pair: Pair, stretch: float = 1.0) -> tuple[Tensor, Tensor]:
-        J = pair.features(learner(pair, stretch))
-        K = J @ J.T
-        # the root of a singular matrix has half the digits
-        return K, torch.full_like(K, 1e-6 * max(1.0, K.abs().max().item()))
-
-    return agree(
-        from_product,
-        reference,
-        _pairs(setting),
-        mutants={
-            "an unbalanced learner": lambda pair: reference(pair, 1.1)[0],
-            "squares in place of roots": lambda pair: from_product(pair, change=lambda x: x @ x),
-            "no queries and keys": lambda pair: from_product(pair, change=lambda x: 0 * x),
-        },
-        scope=SCOPE,
-    )
-
-
-def _root(x: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(x)
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
 
 # Each with the Lipschitz constant of its derivative; their least value is zero.
@@ -315,7 +229,7 @@ def enough_directions(claim: Claim, setting: Setting) -> Evidence:
     return agree(
         solved,
         reference,
-        [pair for pair in _pairs(setting) if pair.G.numel() > 1],
+        [pair for pair in pairs(setting) if pair.G.numel() > 1],
         mutants={"one direction fewer": lambda pair: solved(pair, fewer=1)},
         scope=SCOPE,
     )
