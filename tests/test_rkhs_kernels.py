@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import inspect
 import itertools
 import math
+import pickle
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -319,7 +322,49 @@ def test_kernels_with_the_same_constants_are_equal():
     assert rkhs.gaussian(1.0) == rkhs.gaussian(1.0) != rkhs.gaussian(2.0)
     assert rkhs.gaussian(1.0) != rkhs.gaussian(1.0, on="mean")
     assert rkhs.signature(2) + rkhs.linear() == rkhs.signature(2) + rkhs.linear()
-    assert rkhs.separable(rkhs.linear(), B) != rkhs.separable(rkhs.linear(), B)
+
+
+def test_kernels_with_equal_tensors_are_equal_and_so_are_copies():
+    causal = torch.ones(3, 3, dtype=torch.bool).tril()
+    makers = (
+        lambda B: rkhs.separable(rkhs.linear(), B),
+        lambda B: rkhs.frozen_antk({**PARAMS, "W_V": B}),
+        lambda B: rkhs.frozen_antk({**PARAMS, "W_V": B}, mask=causal) + rkhs.frozen_antk(PARAMS),
+    )
+    for make in makers:
+        kernel = make(B)
+        for same in (make(B.clone()), copy.deepcopy(kernel), pickle.loads(pickle.dumps(kernel))):
+            assert kernel == same
+            assert hash(kernel) == hash(same)
+        for other in (make(2 * B), make(B.float()), make(B[:2, :2]), rkhs.linear()):
+            assert kernel != other
+    assert rkhs.frozen_antk(PARAMS) != rkhs.frozen_antk(PARAMS, mask="causal")
+    assert rkhs.frozen_antk(PARAMS, mask=causal) != rkhs.frozen_antk(PARAMS, mask=~causal)
+    assert rkhs.frozen_antk(PARAMS) != rkhs.frozen_antk(PARAMS, heads=2)
+    assert rkhs.frozen_antk(PARAMS) != rkhs.frozen_antk({"W_V": PARAMS["W_V"]})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_a_width_of_any_size_has_its_limit(dtype: torch.dtype):
+    S = drawn(3, 2, seed=32).to(dtype)
+    for kernel in (rkhs.gaussian, rkhs.laplace, rkhs.global_alignment):
+        for width, limit in (
+            *((w, torch.eye(3)) for w in (1e-20, 1e-30, 1e-170, 1e-300)),
+            *((w, torch.ones(3, 3)) for w in (1e25, 1e60, 1e200, 1e308)),
+        ):
+            assert relative_error(kernel(width)(S), limit.to(dtype)) < 1e-6
+
+
+def test_constants_may_be_fractions():
+    S, half = drawn(2, 3, seed=35), Fraction(1, 2)
+    for make in (
+        anything.gaussian,
+        anything.laplace,
+        anything.global_alignment,
+        lambda x: anything.polynomial(2, x),
+        lambda x: x * rkhs.linear(),
+    ):
+        assert torch.equal(make(half)(S), make(0.5)(S))
 
 
 # --- Gram matrices from elsewhere ----------------------------------------------------------------

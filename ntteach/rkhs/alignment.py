@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 
 from ntteach.rkhs.kernels import Kernel, check_positive
 from ntteach.rkhs.pairs import over_pairs, token_pairs
-from ntteach.rkhs.pointwise import squared_distances
+from ntteach.rkhs.pointwise import gaussian_exponents, squared_distances
 
 Local = Literal["safe", "gaussian"]
 
@@ -58,7 +58,8 @@ class GlobalAlignment(Kernel):
         return log_sum_over_alignments(self._log_local(stacked))
 
     def _log_local(self, squares: Tensor) -> Tensor:
-        exponents = -squares / (2 * self.width**2)
+        # a product with less is nothing, as that of tokens beyond the ends of a sequence
+        exponents = gaussian_exponents(squares, self.width).clamp(min=NOTHING)
         if self.local == "gaussian":
             return exponents
         return exponents - torch.log(2 - exponents.exp())

@@ -211,10 +211,10 @@ class Scaled(Kernel):
         return self.kernel.outputs_at(S)
 
     def _values(self, S: Tensor, T: Tensor) -> Tensor:
-        return self.factor * self.kernel._values(S, T)
+        return float(self.factor) * self.kernel._values(S, T)
 
     def _diagonal(self, S: Tensor) -> Tensor:
-        return self.factor * self.kernel._diagonal(S)
+        return float(self.factor) * self.kernel._diagonal(S)
 
 
 def _with_axes(K: Tensor, vector_valued: bool, between: int) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from ntteach.rkhs.definiteness import check_gram
@@ -27,6 +28,14 @@ class Separable(Kernel):
             raise ValueError(f"B is a matrix (o, o), got shape {tuple(self.B.shape)}")
         check_gram(self.B, name="B")
         object.__setattr__(self, "B", self.B.detach().clone())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Separable):
+            return NotImplemented
+        return self.kernel == other.kernel and _same(self.B, other.B)
+
+    def __hash__(self) -> int:
+        return hash((Separable, self.kernel, self.B.shape))
 
     @property
     def outputs(self) -> int:
@@ -100,6 +109,19 @@ class FrozenANTK(Kernel):
                 )
             object.__setattr__(self, "mask", self.mask.detach().clone())
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FrozenANTK):
+            return NotImplemented
+        return (
+            self.heads == other.heads
+            and _same(self.mask, other.mask)
+            and self.params.keys() == other.params.keys()
+            and all(_same(W, other.params[name]) for name, W in self.params.items())
+        )
+
+    def __hash__(self) -> int:
+        return hash((FrozenANTK, frozenset((n, W.shape) for n, W in self.params.items())))
+
     @property
     def outputs(self) -> None:
         """L v: the sequences tell."""
@@ -157,3 +179,10 @@ def frozen_antk(
     torch.Size([1, 2, 1, 2])
     """
     return FrozenANTK(params, mask, heads)
+
+
+def _same(a: object, b: object) -> bool:
+    """Whether two tensors are one in all but memory, or two other things are equal."""
+    if a is b or not (isinstance(a, Tensor) and isinstance(b, Tensor)):
+        return a is b or (type(a) is type(b) and a == b)
+    return (a.dtype, a.device) == (b.dtype, b.device) and torch.equal(a, b)

@@ -61,7 +61,7 @@ class Polynomial(Pointwise):
             raise ValueError(f"constant is finite and not below 0, got {self.constant!r}")
 
     def _values(self, S: Tensor, T: Tensor) -> Tensor:
-        return (inner_products(*self._vectors(S, T)) + self.constant) ** self.degree
+        return (inner_products(*self._vectors(S, T)) + float(self.constant)) ** self.degree
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Gaussian(Pointwise):
         check_positive("width", self.width)
 
     def _values(self, S: Tensor, T: Tensor) -> Tensor:
-        return torch.exp(-squared_distances(*self._vectors(S, T)) / (2 * self.width**2))
+        return gaussian_exponents(squared_distances(*self._vectors(S, T)), self.width).exp()
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Laplace(Pointwise):
         equal = squares == 0
         # the root has no derivative at 0: it is taken of 1 there, and passes no gradient
         distances = torch.where(equal, 1.0, squares).sqrt()
-        return torch.exp(-torch.where(equal, 0.0, distances) / self.width)
+        return torch.exp(-torch.where(equal, 0.0, distances) / _within(self.width, S.dtype))
 
 
 def linear(*, on: On = "flat") -> Kernel:
@@ -193,6 +193,18 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     rows = max(1, ROOM // max(1, len(y)))
     parts = [_sum_of_squares(part.mT, columns) for part in x.split(rows)]
     return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def gaussian_exponents(squares: Tensor, width: float) -> Tensor:
+    """`-squares / (2 width^2)`, also where `width^2` over- or underflows."""
+    w = _within(width, squares.dtype)
+    return -(squares / w) / (2 * w)
+
+
+def _within(width: float, dtype: torch.dtype) -> float:
+    """A width that the dtype can hold: one beyond would make 0 / 0 or inf / inf of equal tokens."""
+    info = torch.finfo(dtype)
+    return min(max(float(width), info.tiny), info.max / 2)
 
 
 def _sum_of_squares(x: Tensor, y: Tensor) -> Tensor:
