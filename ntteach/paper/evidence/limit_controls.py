@@ -21,8 +21,8 @@ _TWO_STARTS = {
     "nothing to learn": {**_PROBED, "gaps": [[0, 0]]},
     "W_Q moves": {**_PROBED, "training": [[[0], [1]]]},
     "targets that cannot be met": {**_PROBED, "gaps": [[0, 1]]},
-    "W_K is zero": {**_PROBED, "W_K": [[0]]},
-    "the second W_Q is zero": {**_PROBED, "other": {"W_Q": [[0]]}},
+    "no keys": {**_PROBED, "W_K": [[0]]},
+    "the second start has no queries": {**_PROBED, "other": {"W_Q": [[0]]}},
     "sequences of two lengths": {
         **_PROBED,
         "training": [[[1], [1]], [[1]]],
@@ -42,7 +42,7 @@ _ONE_FUNCTION = {
     "queries and keys that see nothing": {**_SCALED, "W_V": [[0], [1]]},
     "nothing to learn": {**_SCALED, "gaps": [[0, 0], [0, 0]]},
     "targets that cannot be met": {**_SCALED, "gaps": [[0, 1], [0, 0]]},
-    "W_Q is zero": {**_SCALED, "W_Q": [[0, 0], [0, 0]]},
+    "no queries": {**_SCALED, "W_Q": [[0, 0], [0, 0]]},
     "W_Q moves": {**_SCALED, "gaps": [[1, 1], [1, 0]]},
 }
 _REPEATED = {"training": [[[1], [1]]], "gaps": [[0, 1]], **_ONES}
@@ -85,7 +85,7 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "training": [[[1, 1], [-1, 1]]],
             "W_Q": [[1, 0], [0, 0]],
         },
-        "W_Q is zero": {**_ONE_KEY, "W_Q": [[0, 0], [0, 0]]},
+        "no queries": {**_ONE_KEY, "W_Q": [[0, 0], [0, 0]]},
         "W_Q moves": {**_ONE_KEY, "W_Q": _EYE, "W_K": _EYE},
         "outputs that do not grow": {**_ONE_KEY, "training": [[[1, 0], [-1, 0]]]},
         "two sequences": {**_ONE_KEY, "training": [[[2, 1], [0, 1]], [[2, 1], [0, 1]]]},
@@ -95,7 +95,7 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "one output": {**_REPEATED, "training": [[[1]]], "gaps": [[1]]},
         "nothing moves": {**_REPEATED, "gaps": [[-1, 1]]},
         "W_Q moves": {**_REPEATED, "training": [[[0], [1]]]},
-        "W_K is zero": {**_REPEATED, "W_K": [[0]]},
+        "no keys": {**_REPEATED, "W_K": [[0]]},
         "sequences of two lengths": {
             **_REPEATED,
             "training": [[[1], [1]], [[1]]],
@@ -108,7 +108,7 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "teacher": {"W_V": [[1], [0]]},
         },
         "the start meets the targets": {**_UNATTENDED, "teacher": {}},
-        "W_Q is zero": {**_UNATTENDED, "W_Q": [[0, 0], [0, 0]]},
+        "no queries": {**_UNATTENDED, "W_Q": [[0, 0], [0, 0]]},
         "W_Q moves": {**_UNATTENDED, "W_Q": _EYE, "W_K": _EYE},
     },
 }
