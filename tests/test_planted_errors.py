@@ -442,7 +442,7 @@ EDITS = {
         "smooth-within-the-form",
     ),
     "hypotheses that are always met": evidence(
-        "reduction_cases", "bool(low >= 0)", "True", "square-bounded-by-the-sum"
+        "reduction_numbers", "bool(low >= 0)", "True", "square-bounded-by-the-sum"
     ),
     "a decrease one per cent too good": evidence(
         "reduction_repair_laws", "part = 1 - length / 2", "part = 1.01 - length / 2", QUARTERS
@@ -454,7 +454,7 @@ EDITS = {
         LIMIT,
     ),
     "a mean one per cent too good": evidence(
-        "reduction_repair_laws",
+        "reduction_condition_laws",
         "right = -times * case.eta / reciprocal(case.K)",
         "right = -1.01 * times * case.eta / reciprocal(case.K)",
         SHARP,

@@ -23,9 +23,11 @@ from ntteach.paper import (
 )
 from ntteach.paper.evidence import (
     reduction_cases,
+    reduction_condition_laws,
     reduction_controls,
     reduction_laws,
     reduction_learners,
+    reduction_numbers,
     reduction_proof_laws,
     reduction_repair_laws,
     reduction_samples,
@@ -39,7 +41,8 @@ CLAIM = registry["exact-loss-rate"]
 CHECK = CLAIM.checks[-1]
 MODULES = (sufficient_reduction, sufficient_reduction_proof, sufficient_reduction_repairs)
 KEYS = {claim.key for module in MODULES for claim in module.CLAIMS}
-LAWS = reduction_laws.LAWS | reduction_proof_laws.LAWS | reduction_repair_laws.LAWS
+LAWS = reduction_laws.LAWS | reduction_proof_laws.LAWS
+LAWS |= reduction_repair_laws.LAWS | reduction_condition_laws.LAWS
 EYE = [[1, 0], [0, 1]]
 PAIR: dict[str, Any] = {
     "sequences": [[[0], [1]]],
@@ -70,18 +73,18 @@ def drawn(seed: int, *, huber: bool = False) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", range(8))
 def test_pivots_are_as_many_as_positive_eigenvalues(seed: int):
     case = reduction_cases.read_case(drawn(seed), EXACT)
-    pivots = reduction_cases.pivots(case.K)
+    pivots = reduction_numbers.pivots(case.K)
     values = np.linalg.eigvalsh(case.K.astype(float))
     assert pivots is not None
     assert len(pivots) == (values > 1e-9).sum()
     assert all(x > 0 for x in pivots)
     shifted = case.K - np.diag([sympy.Integer(1) * int(values[-1] + 1)] * case.n)
-    assert reduction_cases.pivots(shifted) is None
+    assert reduction_numbers.pivots(shifted) is None
 
 
 @pytest.mark.parametrize("K", [[[0, 1], [1, 0]], [[1, 2], [2, 1]], [[-1]], [[0, 0], [0, -1]]])
 def test_indefinite_matrices_have_no_pivots(K: list[list[int]]):
-    assert reduction_cases.pivots(reduction_cases.matrix(K, EXACT)) is None
+    assert reduction_numbers.pivots(reduction_numbers.matrix(K, EXACT)) is None
 
 
 def test_the_least_bound_on_a_kernel_is_its_largest_entry():
@@ -98,7 +101,7 @@ def test_hubers_loss_of_a_case_is_the_librarys(r: int):
 
 
 def test_log_2_lies_between_its_bounds():
-    low, high = reduction_cases.LOG2
+    low, high = reduction_numbers.LOG2
     assert low < sympy.log(2) < high
     assert 3**3 > 8 > sympy.exp(2)  # e^2 < 8 = 2^3
     assert sympy.exp(7) > 2**10
@@ -107,7 +110,7 @@ def test_log_2_lies_between_its_bounds():
 @pytest.mark.parametrize("text", ["log(2)**2 - 1/3", "(1 + log(2))/(2 + log(2)**2)", "3 - log(2)"])
 def test_an_enclosure_holds_the_number(text: str):
     x: Any = sympy.sympify(text)
-    low, high = reduction_cases.enclosure(x)
+    low, high = reduction_numbers.enclosure(x)
     assert low <= high
     assert float(low) < float(x) < float(high)
 
@@ -115,7 +118,7 @@ def test_an_enclosure_holds_the_number(text: str):
 def test_what_the_bounds_on_log_2_leave_open_is_an_error():
     x = sympy.log(2)
     with pytest.raises(ValueError, match="do not say whether"):
-        reduction_cases.at_most(x, sympy.Rational(69, 100))
+        reduction_numbers.at_most(x, sympy.Rational(69, 100))
 
 
 # --- the proposition -----------------------------------------------------------------------------
@@ -237,7 +240,7 @@ def test_the_sharp_residuals_attain_their_bound(seed: int):
     J = g.normal(size=(n, n))
     K, ones = J @ J.T, np.ones(n)
     c = np.linalg.solve(K, ones)
-    s = reduction_repair_laws.reciprocal(K)
+    s = reduction_condition_laws.reciprocal(K)
     assert s == pytest.approx(ones @ c)
     assert c @ K @ c == pytest.approx(c.sum() ** 2 / s)
     for other in g.normal(size=(200, n)):
@@ -246,17 +249,17 @@ def test_the_sharp_residuals_attain_their_bound(seed: int):
 
 def test_off_the_range_nothing_is_left_of_the_mean():
     K = np.array([[1.0, 0.0], [0.0, 0.0]])
-    assert reduction_repair_laws.reciprocal(K) == np.inf
+    assert reduction_condition_laws.reciprocal(K) == np.inf
     given = {"K": [[1, 0], [0, 0]], "g": [0, 1]}
-    assert reduction_repair_laws.condition_is_sharp(given, FLOATS).holds
-    assert not reduction_repair_laws.condition_is_sharp(given, FLOATS, limit=float("inf")).holds
+    assert reduction_condition_laws.condition_is_sharp(given, FLOATS).holds
+    assert not reduction_condition_laws.condition_is_sharp(given, FLOATS, limit=float("inf")).holds
 
 
 @pytest.mark.parametrize("v", [1, 2, 3])
 def test_all_ones_with_several_outputs_have_a_norm_above_their_entries(v: int):
     given = {"v": v, "J": [[1, 0]] * v}
-    assert reduction_repair_laws.norm_by_blocks(given, FLOATS).holds
-    assert reduction_repair_laws.norm_by_entries(given, EXACT).holds is (v == 1)
+    assert reduction_condition_laws.norm_by_blocks(given, FLOATS).holds
+    assert reduction_condition_laws.norm_by_entries(given, EXACT).holds is (v == 1)
 
 
 def test_steps_of_a_case_are_those_of_a_learner_in_function_space():

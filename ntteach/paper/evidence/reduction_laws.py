@@ -32,19 +32,21 @@ from ntteach.paper.evidence.arithmetic import (
 from ntteach.paper.evidence.gram import kernel
 from ntteach.paper.evidence.reduction_cases import (
     Case,
-    at_most,
     bounded,
-    compared,
-    log2_known,
     proposition,
     read_case,
     semidefinite,
     slow,
     smooth,
+    symmetric,
+)
+from ntteach.paper.evidence.reduction_draws import telling_cases
+from ntteach.paper.evidence.reduction_numbers import (
+    at_most,
+    compared,
+    log2_known,
     spelled,
     sum_of,
-    symmetric,
-    telling_cases,
     tidy,
     vector,
 )

@@ -20,16 +20,9 @@ from hypothesis.strategies import SearchStrategy
 
 from ntteach.claims import Hypothesis
 from ntteach.paper.evidence.arithmetic import Arithmetic, Array, Finding, Law, replayed, show
-from ntteach.paper.evidence.reduction_cases import (
-    Case,
-    at_most,
-    form,
-    proposition,
-    read_case,
-    sum_of,
-    telling_cases,
-    tidy,
-)
+from ntteach.paper.evidence.reduction_cases import Case, proposition, read_case
+from ntteach.paper.evidence.reduction_draws import telling_cases
+from ntteach.paper.evidence.reduction_numbers import at_most, form, sum_of, tidy
 
 Given = Mapping[str, Any]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ntteach.claims import Hypothesis
 from ntteach.paper.evidence.arithmetic import Arithmetic, Finding, Law, show
-from ntteach.paper.evidence.reduction_cases import at_most, form, matrix, tidy, vector
+from ntteach.paper.evidence.reduction_numbers import at_most, form, matrix, tidy, vector
 from ntteach.paper.evidence.selection_choices import best, choices, fits, largest, named
 from ntteach.paper.evidence.selection_descent import kept
 

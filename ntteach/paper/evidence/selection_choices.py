@@ -14,7 +14,7 @@ import numpy as np
 
 from ntteach.claims import Hypothesis
 from ntteach.paper.evidence.arithmetic import Arithmetic, Array, Finding, Law
-from ntteach.paper.evidence.reduction_cases import at_most, matrix, tidy, vector
+from ntteach.paper.evidence.reduction_numbers import at_most, matrix, tidy, vector
 
 Given = Mapping[str, Any]
 Choice = tuple[int, ...]

@@ -28,7 +28,7 @@ from ntteach.paper.evidence.arithmetic import (
     replayed,
     show,
 )
-from ntteach.paper.evidence.reduction_cases import at_most, matrix, tidy, vector
+from ntteach.paper.evidence.reduction_numbers import at_most, matrix, tidy, vector
 from ntteach.paper.evidence.selection_choices import (
     Choice,
     best,

@@ -12,7 +12,7 @@ from typing import Any
 
 from ntteach.claims import Hypothesis
 from ntteach.paper.evidence.arithmetic import Arithmetic, Array, Finding, Law, replayed, show
-from ntteach.paper.evidence.reduction_cases import at_most, matrix, vector
+from ntteach.paper.evidence.reduction_numbers import at_most, matrix, vector
 from ntteach.paper.evidence.selection_choices import clipped, sizes, type_of
 
 Given = Mapping[str, Any]

@@ -29,7 +29,8 @@ from ntteach.paper.evidence.arithmetic import (
 )
 from ntteach.paper.evidence.gram import features, is_singular, seen
 from ntteach.paper.evidence.kernel_laws import sequences
-from ntteach.paper.evidence.reduction_cases import Case, at_most, form, matrix, tidy
+from ntteach.paper.evidence.reduction_cases import Case
+from ntteach.paper.evidence.reduction_numbers import at_most, form, matrix, tidy
 from ntteach.paper.evidence.selection_choices import Choice, best, choices, fits, largest, named
 from ntteach.paper.evidence.selection_controls import LEARNERS
 
