@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction as F
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -927,6 +927,31 @@ def test_a_plot_shows_both_sides_on_a_log_scale_and_marks_what_is_violated():
     assert "violated at 5 of 5" in axes[0].get_title()
     for a in axes[1:]:
         assert "... violated" not in [line.get_label() for line in a.get_lines()]
+
+
+@pytest.mark.parametrize("steps", [1, 60])
+def test_a_plot_shows_every_violated_step_and_a_run_of_one(steps):
+    K, y = np.diag([1.0, 1 / 9]), torch.tensor([-0.1, -1.0])
+    trace = reductions_along(K, None, y, eta=0.5, steps=steps)
+    figure = plots._figure(trace)
+    assert trace.summary("paper").counts["violated"] == steps
+    for axes in figure.axes:
+        for line in axes.get_lines():
+            marks = range(0, steps, cast(int, line.get_markevery()))
+            dense = line.get_linestyle() == "None" or steps == 1
+            assert len(marks) == (steps if dense else 20)
+            assert line.get_marker() not in (None, "None", "")
+        low, high = axes.get_ylim()
+        assert high / low > 1.02
+
+
+def test_a_point_between_two_gaps_is_seen():
+    sides = [SimpleNamespace(left=-1.0, right=r, verdict="holds") for r in (0.0, -0.5, 0.0) * 20]
+    trace: Any = SimpleNamespace(
+        forms=("rate",), steps=range(60), changes=[-1.0] * 60, of=lambda form: sides
+    )
+    lines = {line.get_label(): line for line in plots._figure(trace).axes[0].get_lines()}
+    assert lines["right side: the decrease promised"].get_markevery() == 1
 
 
 def test_a_plot_that_cannot_be_written_is_told_before_anything_is_drawn(tmp_path):

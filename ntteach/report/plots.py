@@ -12,7 +12,7 @@ from ntteach.report.output import UserError, writable, write_whole
 
 # distinct also to those who tell no red from green, and by shape
 _THERE, _PROMISED, _WRONG, _MEASURED = "#0072b2", "#e69f00", "#c1121f", "#777777"
-_SIZES = {"o": 5, "D": 6, "X": 8}
+_SIZES = {"o": 5, ".": 4, "|": 9, "D": 6, "X": 8}
 _FORMATS = ("png", "pdf", "svg")
 
 
@@ -108,13 +108,14 @@ def _panel(axes: Any, form: str, trace: Trace) -> None:
     _line(
         axes, [(s, r.left) for s, r in found], "left side: the decrease there is", _THERE, "-", "o"
     )
-    _line(axes, promised, "right side: the decrease promised", _PROMISED, "--", "")
+    _line(axes, promised, "right side: the decrease promised", _PROMISED, "--", ".")
     _line(axes, unmet, "... a hypothesis is unmet", _PROMISED, "", "D")
     _line(axes, wrong, "... violated", _WRONG, "", "X")
     if form != "subset":  # the run's own steps are on all
         measured = list(zip(trace.steps, trace.changes, strict=True))
-        _line(axes, measured, "measured change of the loss", _MEASURED, ":", "")
+        _line(axes, measured, "measured change of the loss", _MEASURED, ":", "|")
     axes.set_yscale("log")
+    _widen(axes)
     axes.set_xlabel("step of gradient descent")
     axes.set_ylabel("decrease of the loss")
     axes.tick_params(labelbottom=True)
@@ -136,17 +137,31 @@ def _line(
     marker: str,
 ) -> None:
     """Decreases; a step without one leaves a gap."""
-    if not any(side < 0 for _, side in points):
+    drawn = sum(side < 0 for _, side in points)
+    if not drawn:
         return
+    # on a long line they would hide each other; a point that no line goes through is all there is
+    alone = not style or drawn < len(points)
     axes.plot(
         [step for step, _ in points],
         [-side if side < 0 else math.nan for _, side in points],
         color=colour,
         linestyle=style or "none",
         linewidth=2.5 if marker == "o" else 1.2,
-        marker=marker or None,
-        markersize=_SIZES.get(marker),
+        marker=marker,
+        markersize=_SIZES[marker],
         markerfacecolor="none" if marker == "D" else colour,
-        markevery=max(1, len(points) // 20),  # more would hide each other
+        markevery=1 if alone else max(1, len(points) // 20),
         label=label,
     )
+
+
+def _widen(axes: Any) -> None:
+    """Room around what is one step, or one height: limits next to each other cannot be labelled."""
+    x = [n for line in axes.lines for n in line.get_xdata()]
+    y = [n for line in axes.lines for n in line.get_ydata()]
+    heights = [n for n in y if n > 0]
+    if x and min(x) == max(x):
+        axes.set_xlim(x[0] - 1, x[0] + 1)
+    if heights and max(heights) < 1.02 * min(heights):
+        axes.set_ylim(min(heights) / 1.1, max(heights) * 1.1)
