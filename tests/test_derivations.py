@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from sympy import exp, expand, simplify
 
 from ntteach.symbols import (
     W_K,
@@ -63,6 +64,12 @@ def test_every_identity_is_proved(script):
         assert is_zero(lhs, rhs), name
 
 
+def equal(one, other):
+    """Whether two exact numbers are one; beside powers of log 2 there may be exp of others."""
+    gap = expand(one - other)
+    return gap == 0 or (gap.has(exp) and simplify(gap) == 0)
+
+
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_identity_is_true_in_numbers(script, sizes):
@@ -72,31 +79,36 @@ def test_every_identity_is_true_in_numbers(script, sizes):
         others = ("b", "g", "p", "k", "c2", "h2", "e2")
         places = [indices, indices | {x: 1 for x in others if x in indices}]
         left, right = evaluate_all([lhs, rhs], size, values, places)
-        assert left == right, name
+        assert all(map(equal, left, right)), name
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_mutant_is_refuted_in_numbers(script):
     for name, lhs, rhs in load(script).IDENTITIES:
-        size, values, indices = small_case(lhs, rhs)
         # a side that is a plain number has no symbol to double
         kept, changed = (lhs, rhs) if rhs.free_symbols else (rhs, lhs)
-        mutants = dict(mutations(changed))
-        assert mutants, name
-        (number,), *numbers = evaluate_all([kept, *mutants.values()], size, values, [indices])
-        assert number != 0, name
-        assert {
-            x for x, (mutated,) in zip(mutants, numbers, strict=True) if mutated == number
-        } == set(), name
+        surviving, zero = dict(mutations(changed)), True
+        assert surviving, name
+        # one case of small whole numbers may hide a factor behind a zero
+        for seed in range(6):
+            case, values, indices = small_case(lhs, rhs, seed=seed)
+            (number,), *numbers = evaluate_all([kept, *surviving.values()], case, values, [indices])
+            zero = zero and number == 0
+            mutated = zip(surviving.items(), numbers, strict=True)
+            surviving = {x: expr for (x, expr), (found,) in mutated if equal(found, number)}
+            if not surviving and not zero:
+                break
+        assert not zero, name
+        assert not surviving, (name, *surviving)
 
 
+# The last mutant of each identity is put to the proof by `ntteach verify`.
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_mutants_are_not_proved(script):
     for name, lhs, rhs in load(script).IDENTITIES:
         kept, changed = (lhs, rhs) if rhs.free_symbols else (rhs, lhs)
-        mutants = list(mutations(changed))
-        for mutant, expr in (mutants[0], mutants[-1]):
-            assert not is_zero(kept, expr), (name, mutant)
+        mutant, expr = next(mutations(changed))
+        assert not is_zero(kept, expr), (name, mutant)
 
 
 WRONG = {
