@@ -635,6 +635,13 @@ def test_under_strong_convexity_the_rate_gives_convergence_and_no_faster_one():
         assert equal == (abs(r @ vectors[:, 0]) > 0.999 * np.linalg.norm(r))
 
 
+def test_a_mode_that_is_not_there_cannot_diverge():
+    decay = eigenmode_decay(np.diag([100.0, 1.0]), [0.0, 1.0], eta=1.0, steps=1000)
+    assert not decay.stable
+    expected = 0.5 ** torch.arange(1001, dtype=torch.float64)  # 1 - 1/2, of the mode that is there
+    assert torch.equal(decay.residual_norms, expected)
+
+
 def test_what_lies_in_the_null_space_is_never_learned():
     decay = eigenmode_decay(np.ones((2, 2)), [3.0, 1.0], eta=1.0, steps=1)
     assert decay.factors.tolist() == pytest.approx([1.0, 0.0])

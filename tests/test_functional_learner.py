@@ -489,6 +489,12 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: plain().residuals(SMALL, torch.tensor([[1], [0]])), ValueError, "residuals are of"),
     (lambda: Pool(cast(Any, 3), SMALL, TWO), TypeError, "FunctionalLearner"),
     (lambda: Pool(plain(), SMALL, TWO[:1]), ValueError, "shape of the outputs"),
+    (lambda: Pool(plain(), SMALL * math.nan, TWO), ValueError, "kernel is finite on the pool"),
+    (
+        lambda: teach(plain(), rkhs.greedy_teacher(), SMALL, TWO * math.nan, steps=1, size=1),
+        ValueError,
+        "the loss is nan after 0 steps: look at the targets",
+    ),
     (lambda: Pool(plain(), SMALL[:0], TWO[:0]), ValueError, "one sequence or more"),
     (lambda: Pool(plain(), SMALL, TWO).step(torch.tensor([2])), ValueError, "between 0 and 1"),
     (lambda: Pool(plain(), SMALL, TWO).step(torch.tensor([-1])), ValueError, "between 0 and 1"),

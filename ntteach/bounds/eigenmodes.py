@@ -76,7 +76,8 @@ def eigenmode_decay(
     values = values / divisor(normaliser, K)
     amplitudes, rates = vectors.mT @ r, eta * values
     times = torch.arange(steps + 1, dtype=torch.float64)[:, None]  # (steps + 1, 1)
-    walked = (1 - rates) ** times * amplitudes  # (steps + 1, n)
+    grown = (1 - rates) ** times  # (steps + 1, n), infinite where a mode has long diverged
+    walked = torch.where(amplitudes == 0, 0.0, grown * amplitudes)
     flowed = torch.exp(-rates * times) * amplitudes
     return EigenmodeDecay(
         values, amplitudes, 1 - rates, rates, walked.norm(dim=1), flowed.norm(dim=1)

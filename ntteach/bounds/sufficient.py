@@ -72,7 +72,8 @@ def sufficient_reduction(
         kernel: a Gram matrix `(n, n)`, `(N, L, N, L)` or `(N, L, v, N, L, v)`; or, with
             `sequences`, an `rkhs` kernel or learner, parameters of `attention`, an
             `AttentionLearner` (both by their ANTK) or any module (by its tangent kernel). Models
-            are taken to float64.
+            are taken to float64 and eval mode. A matrix is given in the precision in which it was
+            computed: rounding of that precision is allowed for.
         residual_gradient: g, in the shape of the outputs or flat, without the average.
         eta: the learning rate.
         tau: the smoothness of the loss; infinite for one that has none.

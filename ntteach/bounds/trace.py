@@ -155,7 +155,8 @@ def reductions_along(
     same for functional descent, for parameters up to second order in eta.
 
     Args:
-        model: as the kernel of `sufficient_reduction`; it is copied, not changed.
+        model: as the kernel of `sufficient_reduction`; it is copied, not changed, and the copy is
+            trained in eval mode: no dropout, statistics of batches as they are.
         sequences: as there; None with a Gram matrix.
         targets: as the loss wants them for the outputs.
         loss: of `ntteach.losses`, or its name; if None that of an `rkhs` learner, else the squared

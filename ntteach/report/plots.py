@@ -12,7 +12,7 @@ from ntteach.report.output import UserError, writable, write_whole
 
 # distinct also to those who tell no red from green, and by shape
 _THERE, _PROMISED, _WRONG, _MEASURED = "#0072b2", "#e69f00", "#c1121f", "#777777"
-_SIZES = {"o": 5, ".": 4, "|": 9, "D": 6, "X": 8}
+_SIZES = {"o": 5, ".": 4, "_": 9, "D": 6, "X": 8}
 _FORMATS = ("png", "pdf", "svg")
 
 
@@ -113,7 +113,7 @@ def _panel(axes: Any, form: str, trace: Trace) -> None:
     _line(axes, wrong, "... violated", _WRONG, "", "X")
     if form != "subset":  # the run's own steps are on all
         measured = list(zip(trace.steps, trace.changes, strict=True))
-        _line(axes, measured, "measured change of the loss", _MEASURED, ":", "|")
+        _line(axes, measured, "measured change of the loss", _MEASURED, ":", "_")
     axes.set_yscale("log")
     _widen(axes)
     axes.set_xlabel("step of gradient descent")

@@ -29,7 +29,7 @@ class Pool:
         y: their targets, as for `FunctionalLearner.step`.
 
     Raises:
-        ValueError: no sequence, shapes or targets that do not fit.
+        ValueError: no sequence, shapes or targets that do not fit, a kernel that is not finite.
         TypeError: no learner, no floating-point tensors.
     """
 
@@ -43,6 +43,8 @@ class Pool:
         self._p = self._start(S)
         learner.loss.gradient(self._p, y)  # raises now if targets do not fit
         self.gram = learner.kernel.gram(S)
+        if not bool(self.gram.isfinite().all()):
+            raise ValueError("the kernel is finite on the pool, got NaN or inf: look at S")
         self._coefficients = torch.zeros_like(self._p)
 
     def __len__(self) -> int:
@@ -163,8 +165,8 @@ def teach(
         What happened.
 
     Raises:
-        ValueError: shapes, targets, steps, size or measure that do not fit; a loss that is no
-            longer finite, for eta is too large.
+        ValueError: shapes, targets, steps, size or measure that do not fit; a loss that is
+            not finite, for targets are not, or no longer, for eta is too large.
         TypeError: no learner, no teacher, no tensors, or numbers of the wrong kind.
 
     >>> from ntteach.losses import squared
@@ -189,9 +191,8 @@ def teach(
     for t in range(steps + 1):
         losses.append(pool.losses.mean())
         if not bool(torch.isfinite(losses[-1])):
-            raise ValueError(
-                f"the loss is {losses[-1].item()} after {t} steps: eta = {learner.eta} is too large"
-            )
+            why = f"eta = {learner.eta} is too large" if t else "look at the targets"
+            raise ValueError(f"the loss is {losses[-1].item()} after {t} steps: {why}")
         if outputs:
             norms.append(pool.residuals.norm())
         error = norms[-1] if measure == "residual" and outputs else losses[-1]
