@@ -22,7 +22,7 @@ from ntteach.claims import Hypothesis
 from ntteach.paper.evidence.arithmetic import Arithmetic, Array, Finding, Law, replayed, show
 from ntteach.paper.evidence.reduction_cases import Case, proposition, read_case
 from ntteach.paper.evidence.reduction_draws import telling_cases
-from ntteach.paper.evidence.reduction_numbers import at_most, form, sum_of, tidy
+from ntteach.paper.evidence.reduction_numbers import at_most, form, spelled, sum_of, tidy
 
 Given = Mapping[str, Any]
 
@@ -69,7 +69,8 @@ def _read(given: Given, arithmetic: Arithmetic) -> tuple[Step, tuple[Hypothesis,
 
 def _told(step: Step) -> str:
     return (
-        f"g = {show(step.case.g)}, w = -eta Kbar g = {show(step.w)}, then g = {show(step.g_next)}"
+        f"g = {show(step.case.g)}, w = -eta Kbar g = {show(step.w)}, then "
+        f"g_next = {show(step.g_next)}"
     )
 
 
@@ -138,8 +139,8 @@ def smooth_within_the_form(given: Given, arithmetic: Arithmetic) -> Finding:
     entries = all(at_most(x, y) for x, y in zip(step.u**2, (case.tau * step.w) ** 2, strict=True))
     return Finding(
         (*hypotheses, Hypothesis("|u_i| <= tau |w_i|", f"u = {show(step.u)}", entries)),
-        f"u^T Kbar u <= tau^2 w^T Kbar w = {show(right)}",
-        f"{_told(step)}: u = {show(step.u)}, u^T Kbar u = {show(step.square_2)}",
+        f"u^T Kbar u <= tau^2 w^T Kbar w, where w^T Kbar w = {spelled(step.w, case.Kbar)}",
+        f"{_told(step)}: u = {show(step.u)}, u^T Kbar u = {spelled(step.u, case.Kbar)}",
         at_most(step.square_2, right),
     )
 
@@ -151,7 +152,7 @@ def square_bounded_by_the_sum(given: Given, arithmetic: Arithmetic) -> Finding:
     return Finding(
         hypotheses,
         f"g^T Kbar g <= (gamma / n) (sum g)^2 = {show(right)}",
-        f"for g = {show(step.case.g)}, g^T Kbar g = {show(step.square_1)}",
+        f"for g = {show(step.case.g)}, g^T Kbar g = {spelled(step.case.g, step.case.Kbar)}",
         at_most(step.square_1, right),
     )
 
@@ -164,7 +165,8 @@ def square_replaced_by_its_bound(given: Given, arithmetic: Arithmetic) -> Findin
     return Finding(
         hypotheses,
         f"-(3/4) (eta / n) g^T Kbar g <= -(3/4) (eta / n) (gamma / n) (sum g)^2 = {show(right)}",
-        f"for g = {show(step.case.g)}, g^T Kbar g = {show(step.square_1)}, and the left side is "
+        f"for g = {show(step.case.g)}, g^T Kbar g = "
+        f"{spelled(step.case.g, step.case.Kbar)}, and the left side is "
         f"{show(left)}",
         at_most(left, right),
     )
@@ -182,7 +184,7 @@ def change_bounded_by_the_sum(given: Given, arithmetic: Arithmetic) -> Finding:
     return Finding(
         hypotheses,
         f"u^T Kbar u <= eta^2 tau^2 gamma^3 (sum g)^2 / n = {show(right)}",
-        f"{_told(step)}: u = {show(step.u)}, u^T Kbar u = {show(step.square_2)}",
+        f"{_told(step)}: u = {show(step.u)}, u^T Kbar u = {spelled(step.u, case.Kbar)}",
         at_most(step.square_2, right),
     )
 
@@ -195,7 +197,8 @@ def combined(given: Given, arithmetic: Arithmetic) -> Finding:
     return Finding(
         hypotheses,
         f"dL/dt <= Xi <= -eta gamma (3/4 - eta^2 tau^2 gamma^2) (mean g)^2 = {show(right)}",
-        f"{_told(step)}: dL/dt = {show(derivative)}, Xi = {show(step.Xi)}",
+        f"{_told(step)}: dL/dt = <g, w> / {step.case.n} = {show(derivative)}, Xi = <g_next, w> / "
+        f"{step.case.n} = {show(step.Xi)}",
         at_most(derivative, step.Xi) and at_most(step.Xi, right),
     )
 
