@@ -636,10 +636,10 @@ def test_under_strong_convexity_the_rate_gives_convergence_and_no_faster_one():
 
 
 def test_a_mode_that_is_not_there_cannot_diverge():
-    decay = eigenmode_decay(np.diag([100.0, 1.0]), [0.0, 1.0], eta=1.0, steps=1000)
+    decay = eigenmode_decay(np.diag([100.0, 1.0]), [0.0, 1.0], eta=1.0, steps=200)
     assert not decay.stable
-    expected = 0.5 ** torch.arange(1001, dtype=torch.float64)  # 1 - 1/2, of the mode that is there
-    assert torch.equal(decay.residual_norms, expected)
+    expected = 0.5 ** torch.arange(201, dtype=torch.float64)  # 1 - 1/2, of the mode that is there
+    assert decay.residual_norms.tolist() == pytest.approx(expected.tolist(), rel=1e-12)
 
 
 def test_what_lies_in_the_null_space_is_never_learned():
