@@ -240,7 +240,9 @@ NORM = [
 # sign of the residual and $|G_x| \le \tau |\rho_x|$, so that $G_x \rho_x \ge G_x^2 / \tau$; and
 # $G^\top K G \le \Lambda |G|^2$ with $\Lambda$ the largest eigenvalue of the kernel *of the
 # chosen*. So the squared distance from $f^*$ falls at least by $\eta (2 / \tau -
-# \eta \Lambda) |G|^2$, which grows with $|G|$, the score of Eq. 20.
+# \eta \Lambda) |G|^2$. With one $\Lambda$ for all choices of a size, as $m \gamma$ is, this grows
+# with $|G|$, the score of Eq. 20; with that of each choice, one whose sections agree less may be
+# promised more.
 
 
 # %%

@@ -128,9 +128,11 @@ CLAIMS = (
         locus=_SUBSET,
         statement="What each step on chosen sequences does lower is the distance from f* in the "
         "kernel's space: by h (2 / tau - h Lambda) |g_A|^2 or more, h = eta / m, for a loss that "
-        "is a sum over outputs of convex tau-smooth losses least at f*. Eq. 20 makes this largest; "
-        "for the squared loss Eq. 21 does, and it is the best single choice if all K_ii are equal.",
-        encoded="Lambda bounds the kernel of the chosen. By the reproducing property |f+ - f*|^2 = "
+        "is a sum over outputs of convex tau-smooth losses least at f*. With one Lambda for all "
+        "choices Eq. 20 makes this largest, and Eq. 21 for the squared loss, where it is the best "
+        "single choice if all K_ii are equal.",
+        encoded="Lambda bounds the kernel of the chosen: its largest eigenvalue, which depends on "
+        "the choice, or m gamma, which does not. By the reproducing property |f+ - f*|^2 = "
         "|f - f*|^2 - 2 h <g, r> + h^2 g^T K g, and <g, r> >= |g|^2 / tau; for all sizes and "
         "f - f* in the kernel's space. Searched with every subset, and compared with the library's "
         "learner for five kernels and three losses. A bound better by one percent is broken.",

@@ -225,11 +225,11 @@ def loop_reaches_the_tolerance(given: Given, arithmetic: Arithmetic) -> Finding:
             Hypothesis("a target for each element", f"{len(targets)}", len(targets) == p.length),
             Hypothesis("epsilon > 0, eta > 0", _both(epsilon, eta), bool(min(epsilon, eta) > 0)),
         ),
-        f"after enough steps the squared norm of the residuals is below {show(epsilon**2)}, or "
-        "nothing is known that keeps it above",
+        f"after enough steps the squared norm of the residuals is below epsilon^2 = "
+        f"{show(epsilon**2)}",
         f"it is {show(np.array(squares, dtype=object))} after 0, 1, ... steps, and never below "
-        f"{show(least)}, as elements {', '.join(f'{j + 1} and {k + 1}' for j, k in pairs)} are "
-        "equal"
+        f"{show(least)}: elements {', '.join(f'{j + 1} and {k + 1}' for j, k in pairs)} are equal, "
+        "so are their outputs f, and (f - y)^2 + (f - y')^2 >= (y - y')^2 / 2"
         if pairs
         else f"it is {show(np.array(squares, dtype=object))}",
         not at_most(epsilon**2, least),

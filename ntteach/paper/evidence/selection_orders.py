@@ -115,8 +115,12 @@ def label_follows_residual(given: Given, arithmetic: Arithmetic, *, of: str = "o
     classes = [arithmetic.number(str((y + 1) // 2)) for y in labels]
     gradients = [abs(x - y) for x, y in zip(p, classes, strict=True)]
     residuals = [abs(k * arithmetic.log2 - y) for k, y in zip(outputs, labels, strict=True)]
+    apart = (
+        f"|f - y| = |{outputs[0]} log 2 - ({labels[0]})| and |{outputs[1]} log 2 - ({labels[1]})|, "
+        "where 2/3 < log 2 < 7/10"
+    )
     if of == "probability":
-        residuals = gradients
+        residuals, apart = gradients, f"|q - p| = {_squares(*gradients)}"
     return Finding(
         (
             Hypothesis(
@@ -127,8 +131,7 @@ def label_follows_residual(given: Given, arithmetic: Arithmetic, *, of: str = "o
             Hypothesis("labels are -1 or 1", str(labels), {*labels} <= {-1, 1}),
             Hypothesis(
                 "the first output is farther from its label",
-                f"|f - y| = |{outputs[0]} log 2 - ({labels[0]})| and "
-                f"|{outputs[1]} log 2 - ({labels[1]})|",
+                apart,
                 # for exact numbers the sign of one with log 2 in it
                 bool(residuals[0] > residuals[1]),
             ),
@@ -153,6 +156,7 @@ def weighted_order(given: Given, arithmetic: Arithmetic, *, up_to: str | None = 
     ratio = arithmetic.number("1")
     if up_to is not None:
         ratio = (arithmetic.number(up_to) * mu / tau) ** 2
+    times = "" if ratio == 1 else f"{show(ratio)} times "
     strictly = up_to is None
     met = not at_most(squares[0], squares[1]) if strictly else at_most(squares[1], squares[0])
     return Finding(
@@ -165,7 +169,7 @@ def weighted_order(given: Given, arithmetic: Arithmetic, *, up_to: str | None = 
                 met,
             ),
         ),
-        f"|g|^2 of the first is at least {show(ratio)} times that of the second",
+        f"|g|^2 of the first is at least {times}that of the second",
         f"|g|^2, with g = w r, is {_squares(*gradients)}",
         at_most(ratio * gradients[1], gradients[0]),
     )
@@ -186,16 +190,21 @@ def gradient_falls_towards_target(
         vector(given[name], arithmetic) for name in ("curvatures", "deltas", "direction", "times")
     )
 
-    def gradient(t: Any) -> Array:
+    def slopes(t: Any) -> Array:
         along = ridges @ (t * direction)
-        slopes = [c * max(-d, min(d, x)) for c, d, x in zip(curvatures, deltas, along, strict=True)]
-        return type_of(direction, slopes) @ ridges
+        each = [c * max(-d, min(d, x)) for c, d, x in zip(curvatures, deltas, along, strict=True)]
+        return type_of(direction, each)
 
-    near, far = (gradient(t) for t in times)
+    near, far = (slopes(t) @ ridges for t in times)
     if of == "slope":
         values = [near @ direction, far @ direction]
     else:
         values = sizes(type_of(direction, [*near, *far]).reshape(2, -1))
+    what = "<g, direction>" if of == "slope" else "|g|^2"
+    told = [
+        f"slopes c h'(<a, r>) = {show(slopes(t))}, g = {show(g)}, {what} = {show(value)}"
+        for t, g, value in zip(times, (near, far), values, strict=True)
+    ]
     if of == "norm, farther":
         values = values[::-1]
     spanned = _determines(ridges)
@@ -215,7 +224,7 @@ def gradient_falls_towards_target(
             ),
         ),
         "nearer to f* the gradient is no larger",
-        f"at the nearer place it is {show(near)}, at the farther one {show(far)}",
+        f"at the nearer place {told[0]}; at the farther one {told[1]}",
         at_most(values[0], values[1]),
     )
 
