@@ -108,7 +108,7 @@ def rate_by_autograd(claim: Claim, setting: Setting) -> Evidence:
         velocity = -ETA / len(case.S) * case.K @ case.g
         speed = jvp(lambda f: case.loss.value(f, case.y).mean(), (case.f,), (velocity,))[1]
         size = velocity.abs() @ case.g.abs() / len(case.S)
-        return speed, 1e-14 * size
+        return speed, 1e-13 * size
 
     def form(case: Sample, K: Tensor, power: int = 2) -> Tensor:
         return -ETA / len(case.S) ** power * (case.g @ K @ case.g)
@@ -149,7 +149,8 @@ def library(claim: Claim, setting: Setting, *, form: str) -> Evidence:
         value = _right(case, form)
         size = ETA + 1 / (case.loss.smoothness * top(case))
         scale = size * (case.g @ case.g) * (1 + torch.linalg.matrix_norm(case.K, 2))
-        return value, 1e-14 * scale
+        # an inverse of K loses as many digits as its condition has, 6 at most
+        return value, 1e-13 * scale + 1e-9 * value.abs()
 
     regular = [case for case in samples(setting) if form != "mean" or is_regular(case)]
     return agree(
@@ -211,7 +212,7 @@ def inner_products(claim: Claim, setting: Setting) -> Evidence:
     def written(case: Sample) -> tuple[Tensor, Tensor]:
         n = len(case.S)
         value = -ETA / n * (case.g @ (case.K / n) @ after(case))
-        return value, 1e-14 * (case.g.abs() @ case.K.abs() @ case.g.abs() + 1)
+        return value, 1e-13 * (case.g.abs() @ case.K.abs() @ case.g.abs() + 1)
 
     return agree(
         in_the_space,
