@@ -253,6 +253,32 @@ def test_scores_are_norms_in_the_kernels_space(kernel: str):
     assert by_speed.tolist() == sorted(range(N), key=lambda i: -speeds[i])
 
 
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_no_choice_lowers_the_loss_of_the_pool_faster_than_the_steepest(kernel: str, size: int):
+    k = KERNELS[kernel]
+    S, y = pool(k, losses.squared())
+    gram = k.gram(S)
+
+    def rate(chosen: tuple[int, ...]) -> float:
+        kept = torch.zeros_like(y)
+        kept[list(chosen)] = y[list(chosen)]
+        return (y.flatten() @ gram @ kept.flatten()).item()  # g^T K g_A
+
+    best = max(rate(chosen) for chosen in itertools.combinations(range(N), size))
+    chosen = tuple(rkhs.steepest_teacher()(y, gram, size).tolist())
+    assert rate(chosen) == pytest.approx(best, rel=1e-12)
+
+
+def test_the_largest_residual_can_raise_the_loss_where_the_steepest_choice_lowers_it():
+    K, g = torch.tensor([[1.0, -2.0], [-2.0, 5.0]]), torch.tensor([3.0, 2.0])
+    greedy, steepest = (
+        teacher(g, K, 1) for teacher in (rkhs.greedy_teacher(), rkhs.steepest_teacher())
+    )
+    rate = [(g @ K[:, chosen] @ g[chosen]).item() for chosen in (greedy, steepest)]
+    assert rate == [-3.0, 8.0]
+
+
 def test_greedy_and_functional_gradient_disagree_where_leverage_differs():
     K = torch.diag(torch.tensor([100.0, 1.0]))
     r = torch.tensor([1.0, 2.0])

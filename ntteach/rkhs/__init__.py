@@ -33,6 +33,7 @@ from ntteach.rkhs.teachers import (
     ntk_teacher,
     random_teacher,
     recorded_teacher,
+    steepest_teacher,
 )
 from ntteach.rkhs.teaching import History, Pool, teach, teach_separately
 
@@ -77,6 +78,7 @@ __all__ = [
     "gradient_teacher",
     "functional_gradient_teacher",
     "ntk_teacher",
+    "steepest_teacher",
     "mixture_teacher",
     "recorded_teacher",
     # an image by a network, on pixels that are chosen

@@ -143,6 +143,24 @@ def ntk_teacher() -> Teacher:
     return _scoring("NTK", "gradient", _influence)
 
 
+def steepest_teacher() -> Teacher:
+    """The largest `<g_i, (K g)_i>`: a step on these lowers the loss of the whole pool fastest.
+
+    To first order, and among all choices of that size: `kernel-choice-steepest` proves it. A choice
+    by `|g_i|` can raise that loss.
+
+    >>> K = torch.tensor([[1.0, 0.75], [0.75, 1.0]])
+    >>> g = torch.tensor([2.0, -3.0])  # K g = (-0.25, -1.5)
+    >>> steepest_teacher()(g, K, 1).tolist()
+    [1]
+    """
+
+    def score(g: Tensor, gram: Tensor) -> Tensor:
+        return (g * (gram @ g.flatten()).view(g.shape)).sum(-1)
+
+    return _scoring("steepest", "gradient", score)
+
+
 def mixture_teacher(
     seed: Seed, *, random: float = 0.7, ntk: float = 0.3, decay: float = 10.0
 ) -> Teacher:
