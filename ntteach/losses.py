@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -330,6 +331,6 @@ def _strangers(y: Tensor, known: Tensor) -> object:
 
 
 def _positive(name: str, x: float) -> float:
-    if isinstance(x, bool) or not isinstance(x, int | float) or not 0 < x < math.inf:
+    if isinstance(x, bool) or not isinstance(x, Real) or not 0 < x < math.inf:
         raise ValueError(f"{name} is a finite number above 0, got {x!r}")
     return float(x)

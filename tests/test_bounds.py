@@ -517,6 +517,13 @@ BAD: dict[str, tuple[Any, Any, dict[str, Any], type[Exception], str]] = {
         ValueError,
         "positive semi-definite, got smallest eigenvalue -1 ",
     ),
+    "outputs of a kernel": (
+        gaussian(1.0),
+        [1, 1],
+        {"sequences": torch.ones(2, 1, 1), "outputs": 2},
+        ValueError,
+        "outputs is for a Gram matrix .*got 2 with an object of type Gaussian",
+    ),
     "negative": (-EYE, [1, 1], {}, ValueError, "smallest eigenvalue -1 "),
     "NaN in the kernel": (np.nan * EYE, [1, 1], {}, ValueError, "kernel is finite, got NaN"),
     "inf in the kernel": ([[np.inf]], [1], {}, ValueError, "kernel is finite, got inf"),

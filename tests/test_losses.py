@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, cast
 
 import hypothesis.strategies as st
@@ -185,6 +186,13 @@ def test_at_a_kink_the_gradient_is_zero_by_autograd_too(name: str):
     at = torch.zeros(1, dtype=F64)
     assert KINKED[name].gradient(at, at).item() == 0
     assert grad(lambda f: KINKED[name].value(f, at).sum())(at).item() == 0
+
+
+@pytest.mark.parametrize("delta", [Fraction(1, 2), np.float32(0.5), np.float64(0.5)])
+def test_any_real_number_may_be_a_constant(delta: Any):
+    f, y = torch.tensor([3.0, 0.25]), torch.zeros(2)
+    for make in (losses.huber, losses.pseudo_huber, losses.quantile):
+        assert torch.equal(make(delta).value(f, y), make(0.5).value(f, y))
 
 
 def test_cross_entropy_of_one_class_is_zero():

@@ -63,6 +63,11 @@ def kernel_of(
         raise ValueError(
             f"mask and heads are for parameters of attention, got them with {_named(source)}"
         )
+    if outputs != 1 and not isinstance(source, Tensor | np.ndarray | list | tuple):
+        raise ValueError(
+            f"outputs is for a Gram matrix (n, n), got {outputs!r} with {_named(source)}, which "
+            "has its own"
+        )
     if isinstance(source, Kernel):
         return _of_kernel(source, sequences)
     if isinstance(source, torch.nn.Module):

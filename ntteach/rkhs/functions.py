@@ -23,7 +23,8 @@ class Function:
 
     Args:
         kernel: K.
-        centres: the sequences S_i, `(r, L, d)`; r may be 0, the zero function.
+        centres: the sequences S_i, `(r, L, d)`; r may be 0, the zero function. Neither these nor
+            the coefficients are copied: what is changed in place later changes f.
         coefficients: the c_i, `(r,)` for a scalar kernel (`(r, 1)` is taken too), `(r, o)` for a
             vector-valued one.
 
