@@ -241,7 +241,7 @@ CLAIMS = (
         "and sampled for the squared loss, mu = 1.",
         checks=(
             proved(_NAME, "strong convexity"),
-            searched("converges", "grams", "converges, one per cent faster"),
+            searched("converges", "grams, some tied", "converges, one per cent faster"),
             check(
                 "the course of the loss by the matrix exponential",
                 "sample",
@@ -269,7 +269,7 @@ CLAIMS = (
         "squared loss at x = 1/2.",
         checks=(
             proved(_NAME, "decrease: what", "(70) repaired", "strong convexity"),
-            searched("steps converge", "grams", "steps converge, one per cent faster"),
+            searched("steps converge", "grams, some tied", "steps converge, one per cent faster"),
         ),
         expected=record("verified"),
         found="Holds, with equality for a multiple of the identity.",

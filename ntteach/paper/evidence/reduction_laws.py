@@ -266,6 +266,11 @@ DOMAINS: dict[str, tuple[list[SearchStrategy[dict[str, Any]]], str]] = {
         "2 or 3 outputs, K = J J^T with a triangle J, entries to 3, g from -3 to 3, "
         "or such that cancel, or along K^-1 1",
     ),
+    "grams, some tied": (
+        [telling_cases(2), _tied()],
+        "2 outputs, K = J J^T with a triangle J, entries to 3, or K with 1 to 3 on the diagonal "
+        "and no more off it, g from -3 to 3, or such that cancel, or along K^-1 1",
+    ),
     "tied outputs": (
         [_tied()],
         "2 outputs, K with 1 to 3 on the diagonal and no more off it, g from -2 to 2",
