@@ -342,7 +342,7 @@ def search_finds(
 def _float(law: Law) -> Callable[[Given], bool | None]:
     def judged(given: Given) -> bool | None:
         finding = law(given, FLOATS)
-        return finding.holds if all(h.met for h in finding.hypotheses) else None
+        return bool(finding.holds) if all(h.met for h in finding.hypotheses) else None
 
     return judged
 
