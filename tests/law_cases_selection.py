@@ -64,6 +64,8 @@ CASES: dict[str, Cases] = {
     "norms steepen the gradient": ([APART], [LONG]),
     "leverage steepens the gradient": ([APART, LONG, AGAINST], []),
     "errors alone steepen the gradient": ([APART], [LONG]),
+    "norms steepen the gradient up to the condition": ([LONG, LONG | {"g": [1, 1]}], []),
+    "norms steepen the gradient, one percent better": ([LONG], [LONG | {"g": [1, 1]}]),
     "norms steepen the gradient, K isotropic": ([ISOTROPIC], []),
     "norms steepen the gradient, K uneven": (
         [ISOTROPIC | {"g": [3, 2]}],

@@ -98,14 +98,19 @@ CLAIMS = (
         "exact score of a single sequence is g_i^T K_ii g_i.",
         encoded="g^T K g = lambda |g|^2 + |U^T g|^2 = Lambda |g|^2 - |U'^T g|^2 for gradients that "
         "are zero off the chosen, all sizes; U U^T = K - lambda and U' U'^T = Lambda - K exist as "
-        "lambda and Lambda are the extreme eigenvalues. Multiples of the identity are searched, "
-        "with every subset tried.",
+        "lambda and Lambda are the extreme eigenvalues. Searched with every subset, for multiples "
+        "of the identity and for others; one percent more is broken, by ties in K = diag(1, 4).",
         checks=(
             proved("selection", "kernel above", "kernel below"),
             searched(
                 "norms steepen the gradient, K isotropic",
                 "isotropic kernels",
                 "norms steepen the gradient, K uneven",
+            ),
+            searched(
+                "norms steepen the gradient up to the condition",
+                "definite kernels",
+                "norms steepen the gradient, one percent better",
             ),
             searched(
                 "leverage steepens the gradient", "one of two", "errors alone steepen the gradient"

@@ -168,6 +168,19 @@ DOMAINS: dict[str, Domain] = {
         [_case(c=st.integers(1, 3), g=_whole(-3, 3, n), size=st.integers(1, n)) for n in (2, 3)],
         "2 or 3 outputs, K = 1, 2 or 3 times the identity, gradients from -3 to 3",
     ),
+    "definite kernels": (
+        [
+            _case(
+                J=st.tuples(st.integers(1, 3), st.integers(-1, 1), st.integers(1, 3)).map(
+                    lambda x: [[x[0], 0], [x[1], x[2]]]
+                ),
+                g=_whole(-2, 2, 2),
+                size=st.just(1),
+            )
+        ],
+        "one of two outputs, features (a, 0) and (b, c) with a, c from 1 to 3 and b from -1 to 1, "
+        "gradients from -2 to 2",
+    ),
     "functions": (
         [
             _case(

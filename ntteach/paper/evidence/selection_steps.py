@@ -229,6 +229,30 @@ def isotropic_norms_agree(given: Given, arithmetic: Arithmetic, *, uneven: bool 
     )
 
 
+def norms_steepen_up_to_the_condition(
+    given: Given, arithmetic: Arithmetic, *, better: str = "1"
+) -> Finding:
+    """What Eq. 20 chooses has a squared norm of lambda / Lambda times the largest, or more.
+
+    lambda and Lambda are the extreme eigenvalues of K, in floats; with `better` a larger number
+    before their quotient, this is false.
+    """
+    choosing = read_choosing(given, arithmetic)
+    values = np.linalg.eigvalsh(choosing.case.K.astype(float)).tolist()
+    least = min(choosing.norm(one) for one in choosing.greedy)
+    largest_norm = choosing.norm(best(choosing.count, choosing.size, choosing.norm)[0])
+    needed = float(arithmetic.number(better)) * values[0] * float(largest_norm)
+    return Finding(
+        (
+            fits(choosing.count, choosing.size),
+            reduction_cases.definite(choosing.case.K),
+        ),
+        f"{show(values[-1])} times what Eq. 20 chooses is at least {show(needed)}",
+        f"it chooses {show(least)}",
+        at_most(needed, values[-1] * float(least)),
+    )
+
+
 def greedy_is_steepest(given: Given, arithmetic: Arithmetic, *, weighed: bool = False) -> Finding:
     """No other choice of m lowers the loss of all faster, to first order, than that of Eq. 21.
 
@@ -285,6 +309,10 @@ LAWS: dict[str, Law] = {
     "norms steepen the gradient": norms_steepen_the_gradient,
     "leverage steepens the gradient": leverage_steepens_the_gradient,
     "errors alone steepen the gradient": partial(leverage_steepens_the_gradient, errors_alone=True),
+    "norms steepen the gradient up to the condition": norms_steepen_up_to_the_condition,
+    "norms steepen the gradient, one percent better": partial(
+        norms_steepen_up_to_the_condition, better="101/100"
+    ),
     "norms steepen the gradient, K isotropic": isotropic_norms_agree,
     "norms steepen the gradient, K uneven": partial(isotropic_norms_agree, uneven=True),
     "greedy is steepest": greedy_is_steepest,
