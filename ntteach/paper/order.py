@@ -87,19 +87,35 @@ CLAIMS = (
         number="Section 4.1",
         kind="sentence",
         locus=_AFTER_12,
-        statement="Unlike for attention, whose gradient rows follow the elements, in a recurrent "
-        "network the order of the elements sets the power of the recurrent weight in the gradient.",
+        statement="In a recurrent network the order of the elements sets the power of the "
+        "recurrent weight in the gradient.",
         encoded="For the linear scalar recurrence x_j = u s_j + w x_(j-1): d x_L / d u = "
-        "sum_j s_j w^(L-j) for every L, and exchanging two inputs can change it. A nonlinear "
-        "activation multiplies the powers by its derivatives.",
+        "sum_j s_j w^(L-j) for every L. A nonlinear activation multiplies the powers by its "
+        "derivatives.",
         checks=(
             proved("recurrent", ""),
             check("powers against autograd", "autograd", "contrasts:recurrent_powers"),
-            check("two inputs exchanged", "exact", "contrasts:recurrent_order_matters"),
         ),
         expected=record("verified"),
         found="Holds for the linear recurrence, where powers of one weight can be spoken of.",
-        requires=("gradient-equivariance",),
+        derivation="derivations/recurrent.py",
+    ),
+    Claim(
+        key="order-unlike-recurrence",
+        number="Section 4.1",
+        kind="sentence",
+        locus=_AFTER_12,
+        statement="Unlike that of attention, whose rows follow the elements, the gradient of a "
+        "recurrent network can change in value where two elements are exchanged.",
+        encoded="For the same recurrence, one case in which exchanging two inputs changes "
+        "d x_L / d u; with one output there are no rows to follow.",
+        checks=(
+            check("two inputs exchanged", "exact", "contrasts:recurrent_order_matters"),
+            check("powers against autograd", "autograd", "contrasts:recurrent_powers"),
+        ),
+        expected=record("verified"),
+        found="Holds, for attention without a mask.",
+        requires=("gradient-equivariance", "recurrent-gradient-order"),
         derivation="derivations/recurrent.py",
     ),
     Claim(
