@@ -215,13 +215,13 @@ def test_what_promises_nothing_is_told_as_void(check):
     assert "rate: void, right promises no decrease" in out
 
 
-def test_the_learning_rate_is_the_largest_of_eq_19_unless_it_is_given(check):
+def test_the_learning_rate_is_half_of_what_eq_19_allows_unless_it_is_given(check):
     assert "eta 0.5\n" in check("SIMPLE")[1]
     report = json.loads(check("VOID", "--json")[1])  # gamma = tau = 1
-    assert report["eta"] == 0.5
-    assert "eta 0.5, the largest that Eq. 19 allows" in check("VOID")[1]
+    assert report["eta"] == 0.25
+    assert "eta 0.25, half of what Eq. 19 allows at the start" in check("VOID")[1]
     report = json.loads(check("KERNEL", "--json")[1])  # gamma = 1, tau = 1/4
-    assert report["eta"] == 2
+    assert report["eta"] == 1
 
 
 def test_a_learner_brings_its_loss_and_its_learning_rate(check):

@@ -86,7 +86,7 @@ class BoundReport:
     def text(self) -> str:
         """The report for a terminal."""
         trace, given = self.trace, self.given
-        chosen = ", the largest that Eq. 19 allows" if given.chosen_eta else ""
+        chosen = ", half of what Eq. 19 allows at the start" if given.chosen_eta else ""
         lines = [
             self.target,
             f"  {given.described}, outputs {tuple(trace.shape)}",

@@ -137,14 +137,14 @@ def _given(target: object, name: str) -> Mapping[str, Any]:
 
 
 def _eta(model: Any, sequences: Any, tau: float, gamma: Any, mask: Any, heads: int) -> float:
-    """The largest learning rate that Eq. 19 allows at the start."""
+    """Half of the largest learning rate that Eq. 19 allows at the start: a model's kernel grows."""
     if gamma is None:
         gamma = kernel_of(model, sequences, mask=mask, heads=heads).largest_entry
         if gamma <= 0:
             raise ValueError("the kernel is zero, so that no step changes anything")
     if tau == float("inf"):
         raise ValueError("the loss is not smooth, so that no eta follows from it: give eta")
-    return 1 / (2 * tau * positive(gamma, "gamma"))
+    return 1 / (4 * tau * positive(gamma, "gamma"))
 
 
 def _tensors(given: Any) -> Any:
