@@ -92,22 +92,26 @@ CASES: dict[str, Cases] = {
     "falls by the sharp mean of a learner": ([ATTENDING, AVERAGED, AT_REST], []),
     # the condition, for K and g: gamma s is 1 for one output, 2 for the identity, 5 for diag(1, 4)
     "condition is sharp": ([*ALL, AVERAGED_K, SINGULAR], []),
-    "condition is sharp, limit 8": ([EQUAL, ONE], [AVERAGED_K]),
-    "condition is sharp, limit 1": ([ONE, AVERAGED_K], [EQUAL]),
+    "condition is sharp, one per cent more": ([], ALL_SHARP := [ONE, EQUAL, AVERAGED_K]),
+    "condition is sharp, one per cent less": ([], ALL_SHARP),
     "condition is sharp, summed": ([*ALL, AVERAGED_K, SINGULAR], []),
-    "condition is sharp, summed, limit 8": ([EQUAL, ONE], [AVERAGED_K]),
+    "condition is sharp, summed, one per cent more": ([], ALL_SHARP),
     "condition is sharp, both summed": ([*ALL, AVERAGED_K, SINGULAR], []),
-    "condition is sharp, both summed, limit 8": (
-        [EQUAL, ONE, AVERAGED_K],
-        [{"K": [[1, 0], [0, 9]], "g": [1, 1]}],
-    ),
+    "condition is sharp, both summed, one per cent more": ([], ALL_SHARP),
     "one number off the diagonal": (
-        [{"n": n, "rho": rho} for n in (2, 3, 5) for rho in ("0/1", "1/4", "1/2", "9/10")],
+        [
+            *({"n": n, "rho": rho} for n in (2, 3, 5) for rho in ("0/1", "1/4", "1/2", "9/10")),
+            {"n": 3, "rho": "249/1000"},
+        ],
         [],
     ),
-    "one number off the diagonal, a tenth less": (
+    "one number off the diagonal, one per cent less": (
         [{"n": 3, "rho": "1/4"}, {"n": 3, "rho": "1/10"}],
-        [{"n": 3, "rho": "1/5"}],
+        [{"n": 3, "rho": "249/1000"}],
+    ),
+    "one number off the diagonal, one per cent more": (
+        [{"n": 3, "rho": "1/10"}, {"n": 3, "rho": "1/2"}],
+        [{"n": 3, "rho": "1/4"}],
     ),
     "norm by blocks": ([{"v": 2, "J": [[1, 0], [1, 0]]}, {"v": 2, "J": [[1, 0], [0, 1]] * 2}], []),
     "norm by blocks, one per cent less": (

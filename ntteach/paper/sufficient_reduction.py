@@ -52,8 +52,9 @@ CLAIMS = (
         "dL/dt is the mean of g df/dt. Supposed: K symmetric and positive definite on the "
         "sequences at hand; gamma its largest entry, the least bound there, since the right side "
         "grows with gamma; tau tight as well (squared loss, tau = 1); eta = 1 / (2 tau gamma). "
-        "Claimed: dL/dt <= -(eta gamma / 2) (mean g)^2, for every g. Sums in place of averages "
-        "are `sufficient-loss-reduction-summed`.",
+        "Claimed: dL/dt <= -(eta gamma / 2) (mean g)^2, for every g. For a convex loss no step "
+        "lowers L by more than its derivative says, so that what refutes it for derivatives does "
+        "for L+ - L. Sums in place of averages are `sufficient-loss-reduction-summed`.",
         checks=_refuted(
             "loss falls by the mean",
             "grams",
@@ -131,8 +132,8 @@ CLAIMS = (
         expected=record("refuted", "refuted"),
         found="One sequence of the tokens 0 and 1, W_Q = 3 log 2, W_K = W_V = 1: outputs 1/2 and "
         "8/9, and for the residuals 2 and -1 Eq. 19 fails in every normalisation. The kernel "
-        "holds (log 2)^2; that log 2 < 7/10 decides. Random learners at initialisation violate it "
-        "about every second time; the check's detail prints the share with its interval.",
+        "holds (log 2)^2; that log 2 < 7/10 decides. Random learners with definite kernels violate "
+        "it about every second time; the check's detail prints the share with its interval.",
         requires=("self-attention",),
         paper_uses=_STEPS,
         derivation=_DERIVATION,

@@ -338,8 +338,8 @@ CLAIMS = (
             searched(
                 "condition is sharp",
                 "grams",
-                "condition is sharp, limit 8",
-                "condition is sharp, limit 1",
+                "condition is sharp, one per cent more",
+                "condition is sharp, one per cent less",
             ),
         ),
         expected=record("verified"),
@@ -362,7 +362,8 @@ CLAIMS = (
             searched(
                 "one number off the diagonal",
                 "equal correlations",
-                "one number off the diagonal, a tenth less",
+                "one number off the diagonal, one per cent less",
+                "one number off the diagonal, one per cent more",
             ),
         ),
         expected=record("verified"),
@@ -381,11 +382,15 @@ CLAIMS = (
         encoded="The left side is n or n^2 times as large, the right side the same.",
         checks=(
             proved(_NAME, "sharp: Lagrange", "sharp: attained"),
-            searched("condition is sharp, summed", "grams", "condition is sharp, summed, limit 8"),
+            searched(
+                "condition is sharp, summed",
+                "grams",
+                "condition is sharp, summed, one per cent more",
+            ),
             searched(
                 "condition is sharp, both summed",
                 "grams",
-                "condition is sharp, both summed, limit 8",
+                "condition is sharp, both summed, one per cent more",
             ),
         ),
         expected=record("verified"),
