@@ -56,24 +56,24 @@ def _features(p: Problem, names: Sequence[str]) -> Array:
     """How the outputs of Eq. 2 move as each entry of the weights moves, `(L v, parameters)`.
 
     The product and the quotient rule, put through Eq. 2 number by number; axes are the entry's row
-    and column, then those of E.
+    and column, then those of the weights A.
     """
     Q, K, V, E = exponentials(p)
     S, (L, v) = p.S, V.shape
-    total = E.sum(1, keepdims=True)
+    A = E / E.sum(1, keepdims=True)
     found = []
     for name in names:
         if name == "W_V":
             block = np.zeros((S.shape[1], v, L, v), dtype=int).astype(S.dtype)
             for c in range(v):
-                block[:, c, :, c] = (E @ S / total).T
+                block[:, c, :, c] = (A @ S).T
         else:
             left, right = (S, K) if name == "W_Q" else (Q, S)
             logits = left.T[:, None, :, None] * right.T[None, :, None, :]  # (d, d, L, L)
             if name == "W_K":
                 logits = logits.swapaxes(0, 1)
-            moved = E * tidy(logits / p.arithmetic.sqrt(Q.shape[1]))
-            block = (moved @ V * total - E @ V * moved.sum(-1, keepdims=True)) / total**2
+            moved = A * tidy(logits / p.arithmetic.sqrt(Q.shape[1]))
+            block = moved @ V - A @ V * moved.sum(-1, keepdims=True)
         found.append(block.reshape(-1, L * v).T)
     return tidy(np.concatenate(found, 1))
 
