@@ -104,11 +104,12 @@ CLAIMS = (
         number="Theorem 3",
         kind="repair",
         locus=_THEOREM,
-        statement="Where W_V grows without bound, the kernel grows like |W_V|^2 if labels conflict "
-        "within a sequence, and settles if they can be met, because attention sharpens.",
+        statement="From random starts, where W_V grows without bound, the kernel grows like "
+        "|W_V|^2 if labels conflict within a sequence, and stays of one size if they can be met, "
+        "because attention sharpens.",
         encoded="The logistic loss on two sequences of two tokens, from normal starts: the slope "
         "of log |K| by log |W_V|. With conflicting labels no learner meets all of them, and dL/df "
-        "does not vanish.",
+        "does not vanish. Other sequences are not looked at.",
         checks=(check("order of |K| in |W_V|", "trend", "limit_growth:grows_with_values"),),
         expected=record("supported"),
         found="So it is in the runs looked at. The exact case above has labels that can be met, "
@@ -162,7 +163,7 @@ CLAIMS = (
             training=[[[0, 1], [0, 1]], [[0, 0], [1, 0]]],
             gaps=[[1, 1], [0, 0]],
             W_Q=[[0, 0], [0, 1]],
-            W_K=[[1, 0], [0, 0]],
+            W_K=[[1, 0], [0, 1]],
             W_V=[[1], [1]],
             factor=2,
         ),

@@ -33,7 +33,7 @@ _SCALED = {
     "training": [[[0, 1], [0, 1]], [[0, 0], [1, 0]]],
     "gaps": [[1, 1], [0, 0]],
     "W_Q": [[0, 0], [0, 1]],
-    "W_K": [[1, 0], [0, 0]],
+    "W_K": _EYE,
     "W_V": [[1], [1]],
     "factor": 2,
 }
@@ -49,9 +49,9 @@ _REPEATED = {"training": [[[1], [1]]], "gaps": [[0, 1]], **_ONES}
 _UNATTENDED = {
     "training": [[[0, 0], [1, 0]]],
     "W_Q": [[0, 0], [1, 0]],
-    "W_K": [[0, 0], [0, 1]],
+    "W_K": [[0, 0], [1, 0]],
     "W_V": [[2], [0]],
-    "teacher": {"W_Q": [[1, 0], [1, 0]], "W_K": _EYE, "W_V": [[1], [0]]},
+    "teacher": {"W_Q": [[1, 0], [1, 0]], "W_K": [[1, 0], [1, 0]], "W_V": [[1], [0]]},
 }
 _ONE_KEY = {
     "training": [[[2, 1], [0, 1]]],
@@ -71,7 +71,7 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         **_ONE_FUNCTION,
         "two functions": {
             **{name: x for name, x in _SCALED.items() if name != "factor"},
-            "other": {"W_Q": [[0, 0], [0, 2]], "W_K": [[2, 0], [0, 0]], "W_V": [[2], [1]]},
+            "other": {"W_Q": [[0, 0], [0, 2]], "W_K": [[2, 0], [0, 2]], "W_V": [[2], [1]]},
         },
     },
     "bracket-vanishes": {
