@@ -59,7 +59,8 @@ def velocity_is_of_the_function(
         hypotheses.append(Hypothesis("X X^T = 1", show(X @ X.T), unit))
     return Finding(
         tuple(hypotheses),
-        f"both move with the velocity {show(found)}, -(1/{p.length}) K f for the first",
+        "for half the squared error with targets 0 and eta = 1, both move with "
+        f"df/dt = -(1/{p.length}) K f = {show(found)}, K that of the first",
         f"the second moves with {show(again)}: K is {show(kernel([p]))} for the first, "
         f"{show(kernel([q]))} for the second",
         arithmetic.same(found, again),

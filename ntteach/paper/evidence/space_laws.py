@@ -115,7 +115,8 @@ def display_is_uniform(given: Given, arithmetic: Arithmetic, *, turned: bool = F
     return Finding(
         (even, both, lines),
         f"the remainder of {named} is o(|g|): {curve} vanishes",
-        f"it is {values}: there F = {show(np.array(F, object))} and |g|^2 = "
+        f"it is {values}{'' if uniform else ', which does not fall'}: there F = "
+        f"{show(np.array(F, object))} and |g|^2 = "
         f"{show(np.array(squares, object))}",
         uniform,
     )
