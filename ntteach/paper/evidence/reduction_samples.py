@@ -126,8 +126,11 @@ def rate_by_autograd(claim: Claim, setting: Setting) -> Evidence:
     )
 
 
+RATES = ("identity", "rate", "mean")  # forms whose left side is dL/dt
+
+
 def library(claim: Claim, setting: Setting, *, form: str) -> Evidence:
-    """The right side that `ntteach.bounds` gives for a form, against its formula written out here.
+    """Both sides that `ntteach.bounds` gives for a form, against their formulas written out here.
 
     A pass guarantees agreement to rounding. The mutants are the library asked for another average,
     and its answer made larger by one per cent.
@@ -143,10 +146,13 @@ def library(claim: Claim, setting: Setting, *, form: str) -> Evidence:
             normaliser=len(case.S) + more,
             form=form,
         )
-        return torch.tensor(found.right, dtype=torch.float64)
+        # one step changes the loss by what the loss is: its left side is that of a run
+        sides = (found.left, found.right) if form in RATES else (found.right,)
+        return torch.tensor(sides, dtype=torch.float64)
 
     def written(case: Sample) -> tuple[Tensor, Tensor]:
-        value = _right(case, form)
+        right = _right(case, form)
+        value = torch.stack([_right(case, "identity"), right] if form in RATES else [right])
         size = ETA + 1 / (case.loss.smoothness * top(case))
         scale = size * (case.g @ case.g) * (1 + torch.linalg.matrix_norm(case.K, 2))
         # an inverse of K loses as many digits as its condition has, 6 at most
