@@ -26,6 +26,8 @@ def kernel_hypotheses(p: Problem) -> tuple[Hypothesis, ...]:
 def paper(p: Problem) -> Reduction:
     """Eq. 19: `dL/dt <= -(eta gamma / 2) |mean g|^2` for `eta <= 1 / (2 tau gamma)`.
 
+    Both sides are continuous in K, so that what a singular K violates, a definite one near it does.
+
     >>> from ntteach.bounds.problem import problem
     >>> p = problem([[1.0, 0.0], [0.0, 1.0]], [1.0, -1.0], eta=0.5, tau=1.0)
     >>> found = paper(p)  # -(1/2)(1/4)(1 + 1); the mean of (1, -1) is 0

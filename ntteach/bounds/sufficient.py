@@ -66,7 +66,8 @@ def sufficient_reduction(
         "subset"    the flow on chosen sequences, the loss on all
 
     That of the paper is refuted; the others are theorems under their hypotheses, "rate" and "mean"
-    with the best constants.
+    with the best constants. The paper supposes a definite kernel. Here a semi-definite one will do,
+    as tangent kernels seldom are definite: a strict violation is also one for K + epsilon.
 
     Args:
         kernel: a Gram matrix `(n, n)`, `(N, L, N, L)` or `(N, L, v, N, L, v)`; or, with
