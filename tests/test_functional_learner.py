@@ -561,6 +561,11 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "measure is",
     ),
     (
+        lambda: teach(plain(), rkhs.greedy_teacher(), SMALL, TWO, steps=1, size=1, until=math.nan),
+        ValueError,
+        "at least 0",
+    ),
+    (
         lambda: rkhs.teach_separately(
             [plain()], lambda c: rkhs.greedy_teacher(), SMALL, TWO, steps=1, size=1
         ),
@@ -580,7 +585,7 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("call", "error", "message"), BAD, ids=lambda x: str(x)[:40])
+@pytest.mark.parametrize(("call", "error", "message"), BAD, ids=[case[-1] for case in BAD])
 def test_bad_input_gives_one_clear_error(
     call: Callable[[], Any], error: type[Exception], message: str
 ):

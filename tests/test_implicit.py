@@ -143,7 +143,7 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("call", "error", "message"), BAD, ids=lambda x: str(x)[:40])
+@pytest.mark.parametrize(("call", "error", "message"), BAD, ids=[case[-1] for case in BAD])
 def test_bad_input_gives_one_clear_error(
     call: Callable[[], Any], error: type[Exception], message: str
 ):

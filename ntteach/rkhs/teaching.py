@@ -187,6 +187,8 @@ def teach(
     outputs = y.shape == pool.predictions.shape
     if until is not None:
         check_measure(measure, outputs)
+        if not until >= 0:
+            raise ValueError(f"until is an error of at least 0, got {until!r}")
     losses, norms, chosen = [], [], []
     for t in range(steps + 1):
         losses.append(pool.losses.mean())
