@@ -18,6 +18,7 @@ EYE, THREE = [[1, 0], [0, 1]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
 EQUAL, CANCELLING = {"K": EYE, "g": [1, 1]}, {"K": EYE, "g": [1, -1]}
 ONE = {"K": [[2]], "g": [3]}
 SLOPED = {"K": [[2, 1], [1, 3]], "g": [2, -1]}
+OFF_RANGE = {"K": [[1, 0], [0, 0]], "g": [1, 1]}  # 1 is not in the range, whatever the limit
 SINGULAR = {"K": [[1, 1], [1, 1]], "g": [1, 2]}
 CUT = stored("smooth-within-the-form")
 AVERAGED, SUMMED = stored("sufficient-loss-reduction"), stored("sufficient-loss-reduction-summed")
@@ -92,12 +93,12 @@ CASES: dict[str, Cases] = {
     "falls by the sharp mean of a learner": ([ATTENDING, AVERAGED, AT_REST], []),
     # the condition, for K and g: gamma s is 1 for one output, 2 for the identity, 5 for diag(1, 4)
     "condition is sharp": ([*ALL, AVERAGED_K, SINGULAR], []),
-    "condition is sharp, one per cent more": ([], ALL_SHARP := [ONE, EQUAL, AVERAGED_K]),
-    "condition is sharp, one per cent less": ([], ALL_SHARP),
+    "condition is sharp, one per cent more": ([OFF_RANGE], ALL_SHARP := [ONE, EQUAL, AVERAGED_K]),
+    "condition is sharp, one per cent less": ([OFF_RANGE], ALL_SHARP),
     "condition is sharp, summed": ([*ALL, AVERAGED_K, SINGULAR], []),
-    "condition is sharp, summed, one per cent more": ([], ALL_SHARP),
+    "condition is sharp, summed, one per cent more": ([OFF_RANGE], ALL_SHARP),
     "condition is sharp, both summed": ([*ALL, AVERAGED_K, SINGULAR], []),
-    "condition is sharp, both summed, one per cent more": ([], ALL_SHARP),
+    "condition is sharp, both summed, one per cent more": ([OFF_RANGE], ALL_SHARP),
     "one number off the diagonal": (
         [
             *({"n": n, "rho": rho} for n in (2, 3, 5) for rho in ("0/1", "1/4", "1/2", "9/10")),

@@ -78,8 +78,8 @@ def setting(target: object, name: str, steps: int | None = None) -> Setting:
         CannotCheck: a `ValueError`: anything else, or constants out of range.
 
     >>> given = {"model": [[2.0]], "targets": [1.0]}
-    >>> setting(given, "given").eta  # 1 / (2 tau gamma)
-    0.25
+    >>> setting(given, "given").eta  # half of 1 / (2 tau gamma)
+    0.125
     """
     given = _given(target, name)
     try:
