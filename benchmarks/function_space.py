@@ -12,9 +12,12 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 from function_space_problems import (
@@ -44,6 +47,7 @@ TEACHERS: dict[str, tuple[Callable[[int], Teacher] | None, str, str]] = {
     "loss gradient": (lambda seed: rkhs.gradient_teacher(), "N", "m N"),
     "functional gradient": (lambda seed: rkhs.functional_gradient_teacher(), "N", "N + m N"),
     "NTK": (lambda seed: rkhs.ntk_teacher(), "N", "N N + m N"),
+    "steepest": (lambda seed: rkhs.steepest_teacher(), "N", "N N + m N"),
     "mixture": (lambda seed: rkhs.mixture_teacher(seed), "N", "N N + m N"),
     "full batch": (None, "N", "N N"),
 }
