@@ -290,9 +290,9 @@ def test_a_bound_of_the_library_that_is_off_is_seen(form: str):
         object.__setattr__(found, "right", found.right * (1 + 1e-6))
         return found
 
-    assert outcome(reduction_samples.library(CLAIM, QUICK, form=form)) is Outcome.SUPPORTS
+    assert outcome(reduction_samples.both_sides(CLAIM, QUICK, form=form)) is Outcome.SUPPORTS
     with patch.object(bounds, "sufficient_reduction", more):
-        assert refuted(reduction_samples.library(CLAIM, QUICK, form=form))
+        assert refuted(reduction_samples.both_sides(CLAIM, QUICK, form=form))
 
 
 @pytest.mark.parametrize(

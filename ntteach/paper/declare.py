@@ -124,14 +124,17 @@ def searched(law: str, domain: str, *mutants: str, covers: tuple[str, ...] = ())
     )
 
 
-def refuted(law: str, domain: str, *controls: str) -> tuple[Check, Check]:
+def refuted(
+    law: str, domain: str, *controls: str, covers: tuple[str, ...] = ()
+) -> tuple[Check, Check]:
     """The stored case replayed exactly, and a search that finds a smallest one by itself."""
     return (
-        check("the stored counterexample, replayed", "exact", "sentences:stored"),
+        check("the stored counterexample, replayed", "exact", "sentences:stored", covers),
         check(
             f"search for the smallest case against: {law}",
             "search",
             "sentences:search_breaks",
+            covers,
             shares=f"cases: {domain}",
             law=law,
             domain=domain,

@@ -1,17 +1,11 @@
 """Theorem 3 (Eq. 18) in its readings, and the sentence after it on convex functionals."""
 
-from dataclasses import replace
-
-from ntteach.claims.model import Check, Claim, record
+from ntteach.claims.model import Claim, record
 from ntteach.paper.declare import case, check, equations, proved, refuted
 
 _THEOREM, _DERIVATION = "Section 4.2, Theorem 3", "derivations/kernel_limit.py"
 _EQ18 = equations("18")
 _ONES = {"W_Q": [[1]], "W_K": [[1]], "W_V": [[1]]}
-
-
-def _covering(checks: tuple[Check, ...], covers: tuple[str, ...]) -> tuple[Check, ...]:
-    return tuple(replace(one, equations=covers) for one in checks)
 
 
 CLAIMS = (
@@ -28,9 +22,11 @@ CLAIMS = (
         "K_theta^t(S_i, .) has the same limit from every start, at every second argument. The "
         "exact case trains on one token: W_V alone moves and the run is known for all t.",
         checks=(
-            *_covering(
-                refuted("limit is one", "one token and a probe", "limit is one for one function"),
-                _EQ18,
+            *refuted(
+                "limit is one",
+                "one token and a probe",
+                "limit is one for one function",
+                covers=_EQ18,
             ),
             check("ends of runs from several starts", "trend", "limit_runs:limit_is_one"),
         ),

@@ -1,7 +1,7 @@
 """Appendix B.2: the proof of Proposition 4, Eqs. 64 to 74, and what holds where a step fails."""
 
 from ntteach.claims.model import Check, Claim, record
-from ntteach.paper.declare import case, check, equations, proved, searched
+from ntteach.paper.declare import case, check, equations, proved, refuted, searched
 
 _LAWS = "reduction_proof_laws:"
 _NAME = "sufficient_reduction"
@@ -12,23 +12,6 @@ _SUPPOSED = (
     "One step w = -eta Kbar g with Kbar = K / n, then the gradients g'; u = g' - g. Supposed is "
     "what Proposition 4 does."
 )
-
-
-def _refuted(
-    law: str, covers: tuple[str, ...], *controls: str, domain: str = "steps"
-) -> tuple[Check, Check]:
-    return (
-        check("the stored counterexample, replayed", "exact", "sentences:stored", covers),
-        check(
-            f"search for the smallest case against: {law}",
-            "search",
-            "sentences:search_breaks",
-            covers,
-            law=law,
-            domain=domain,
-            controls=controls,
-        ),
-    )
 
 
 def _holds(
@@ -145,11 +128,11 @@ CLAIMS = (
         encoded=_SUPPOSED + " Claimed: u^T Kbar u <= tau^2 w^T Kbar w, from |u_i| <= tau |w_i| for "
         "each output. The equality after it holds; it is an identity of the derivation.",
         checks=(
-            *_refuted(
+            *refuted(
                 "step 69",
-                equations("69"),
+                "steps, one residual cut",
                 "step 69 by eigenvalues",
-                domain="steps, one residual cut",
+                covers=equations("69"),
             ),
             check(
                 "the equality after it, in the derivation",
@@ -199,7 +182,7 @@ CLAIMS = (
         "square of the sum of g; as an inequality by itself.",
         encoded="From K_ij <= gamma, entry by entry, to g^T Kbar g <= (gamma / n) (sum g)^2 for "
         "every g. How it is used is `square-replaced-by-its-bound`.",
-        checks=_refuted("step 70", equations("70"), "step 70 by eigenvalues"),
+        checks=refuted("step 70", "steps", "step 70 by eigenvalues", covers=equations("70")),
         expected=record("refuted"),
         found="Entries of g have signs. K = the identity, g = (1, -1): 1 <= 0 is false.",
         derivation=_DERIVATION,
@@ -230,7 +213,9 @@ CLAIMS = (
         "stands there with a minus sign.",
         encoded="-(3/4) (eta / n) g^T Kbar g <= -(3/4) (eta / n) (gamma / n) (sum g)^2. That a "
         "bound from above were true would not give this; it asks for one from below.",
-        checks=_refuted("step 70 as used", equations("70"), "step 70, below by eigenvalues"),
+        checks=refuted(
+            "step 70 as used", "steps", "step 70, below by eigenvalues", covers=equations("70")
+        ),
         expected=record("refuted"),
         found="A bound from above on what is subtracted bounds nothing from above. K = the "
         "identity, g = (1, 1), where the bound itself is true: -3/16 <= -3/8 is false.",
@@ -262,7 +247,7 @@ CLAIMS = (
         statement="Likewise the square of the change of the gradient is at most "
         "eta^2 tau^2 gamma^3 / n times the square of the sum of g.",
         encoded=_SUPPOSED + " Claimed: u^T Kbar u <= eta^2 tau^2 gamma^3 (sum g)^2 / n.",
-        checks=_refuted("step 71", equations("71"), "step 71 by eigenvalues"),
+        checks=refuted("step 71", "steps", "step 71 by eigenvalues", covers=equations("71")),
         expected=record("refuted"),
         found="Residuals that cancel move: K = the identity, the squared loss, g = (1, -1): "
         "1/16 <= 0 is false.",
@@ -294,7 +279,7 @@ CLAIMS = (
         "-eta gamma (3/4 - eta^2 tau^2 gamma^2) times the square of the mean of g.",
         encoded=_SUPPOSED + " Claimed: dL/dt <= Xi <= -eta gamma (3/4 - (eta tau gamma)^2) "
         "(mean g)^2, as it is printed.",
-        checks=_refuted("steps 72-73", equations("72-73"), "step 72 by eigenvalues"),
+        checks=refuted("steps 72-73", "steps", "step 72 by eigenvalues", covers=equations("72-73")),
         expected=record("refuted", "refuted"),
         found="It fails already where Eq. 19 is met with equality: K = the identity of two "
         "outputs, the squared loss, g = (1, 1), eta = 1/2: Xi = -3/16, above -1/4.",

@@ -20,7 +20,7 @@ def _library(form: str) -> Check:
     return check(
         f"bounds.sufficient_reduction: {_FORMULAS[form]}",
         "implementation",
-        "reduction_samples:library",
+        "reduction_samples:both_sides",
         form=form,
     )
 

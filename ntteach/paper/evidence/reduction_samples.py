@@ -129,7 +129,7 @@ def rate_by_autograd(claim: Claim, setting: Setting) -> Evidence:
 RATES = ("identity", "rate", "mean")  # forms whose left side is dL/dt
 
 
-def library(claim: Claim, setting: Setting, *, form: str) -> Evidence:
+def both_sides(claim: Claim, setting: Setting, *, form: str) -> Evidence:
     """Both sides that `ntteach.bounds` gives for a form, against their formulas written out here.
 
     A pass guarantees agreement to rounding. The mutants are the library asked for another average,
