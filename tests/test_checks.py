@@ -18,7 +18,7 @@ from ntteach.checks import agree as agree_module
 from ntteach.checks import search as search_module
 from ntteach.checks import trend as trend_module
 from ntteach.checks.agree import agree, worst_margin
-from ntteach.checks.replay import replays
+from ntteach.checks.replay import must_refute, replays
 from ntteach.checks.search import breaks, has_violation, holds, smallest_violation
 from ntteach.checks.trend import fit_slope, slope_is
 from ntteach.claims import (
@@ -451,6 +451,17 @@ def test_a_stored_case_refutes_and_leaves_its_controls_alone():
 def test_a_stored_case_that_fits_the_claim_or_leaves_a_hypothesis_refutes_nothing(x: int):
     found = replay_of(x, positive=5)
     assert (found.outcome, found.counterexample) == (Outcome.SUPPORTS, None)
+
+
+@pytest.mark.parametrize("x", [3, -4])
+def test_a_case_that_must_refute_and_does_not_is_an_error(x: int):
+    found = must_refute(Counterexample(REFERENCE, {"x": str(x)}), {"positive": {"x": "5"}})
+    assert judge(Check("x", "exact", "m:f"), found).outcome is Outcome.ERROR
+
+
+def test_a_case_that_must_refute_and_does_is_a_refutation():
+    given = {"positive": {"x": "5"}}
+    assert must_refute(Counterexample(REFERENCE, {"x": "-3"}), given) == replay_of(-3, positive=5)
 
 
 def test_a_replay_that_refutes_its_controls_is_broken():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ntteach.claims import Counterexample, Evidence, Mutant, Outcome
@@ -36,3 +37,14 @@ def replays(counterexample: Counterexample, controls: Mapping[str, Mapping[str, 
         mutants=planted,
         counterexample=counterexample,
     )
+
+
+def must_refute(
+    counterexample: Counterexample, controls: Mapping[str, Mapping[str, Any]]
+) -> Evidence:
+    """Replay a case that a claim stores against itself; arguments as `replays`.
+
+    A case that refutes nothing becomes an error, whatever other checks find: a reader replays it.
+    """
+    found = replays(counterexample, controls)
+    return replace(found, outcome=Outcome.REFUTES, counterexample=counterexample)

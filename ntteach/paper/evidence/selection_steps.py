@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ntteach.checks.replay import replays
+from ntteach.checks.replay import must_refute
 from ntteach.claims import Claim, Counterexample, Evidence, Hypothesis, Setting
 from ntteach.paper.evidence import reduction_cases
 from ntteach.paper.evidence.arithmetic import (
@@ -300,7 +300,7 @@ def learner_does_it_too(claim: Claim, setting: Setting, *, learner: str) -> Evid
     """
     assert claim.counterexample is not None, "a refuted claim stores its counterexample"
     given, others = LEARNERS[learner]
-    return replays(Counterexample(claim.counterexample.replay, given), others)
+    return must_refute(Counterexample(claim.counterexample.replay, given), others)
 
 
 LAWS: dict[str, Law] = {

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ntteach.checks.replay import replays
+from ntteach.checks.replay import must_refute
 from ntteach.checks.search import breaks, has_violation, holds, smallest_violation
 from ntteach.claims import Claim, Counterexample, Evidence, Mutant, Outcome, Setting
 from ntteach.paper.evidence import (
@@ -149,13 +148,9 @@ def search_breaks(
 
 
 def stored(claim: Claim, setting: Setting) -> Evidence:
-    """The claim's stored counterexample, replayed; its controls are in `controls.py`.
-
-    A stored case that refutes nothing is an error, whatever a search finds: a reader replays it.
-    """
+    """The claim's stored counterexample, replayed; its controls are in `controls.py`."""
     assert claim.counterexample is not None, "a refuted claim stores its counterexample"
-    found = replays(claim.counterexample, controls.CONTROLS[claim.key])
-    return replace(found, outcome=Outcome.REFUTES, counterexample=claim.counterexample)
+    return must_refute(claim.counterexample, controls.CONTROLS[claim.key])
 
 
 def exists(
