@@ -1,12 +1,12 @@
 """Section 3 and Appendix A.2: kernels, their functions, functionals (Eqs. 1 and 22)."""
 
-from ntteach.claims.model import Check, Claim, Counterexample, record
-from ntteach.paper.declare import check, equations, proved, refuted, searched
+from ntteach.claims.model import Check, Claim, record
+from ntteach.paper.declare import case, check, equations, proved, refuted, searched
 
 _EQ1, _EQ22 = equations("1"), equations("22")
 _SECTION3, _DERIVATION = "Section 3, first paragraphs", "derivations/function_space.py"
 _DEFINITION2 = "Section 3, Definition 2"
-_LAWS = "ntteach.paper.evidence.space_laws:"
+_LAWS = "space_laws:"
 _PROVED = (
     "linear",
     "polynomial",
@@ -56,9 +56,10 @@ CLAIMS = (
         expected=record("refuted"),
         found="The kernel sees increments alone: (0, 1) and (1, 2) are one to it, at any depth. "
         "Nothing in the paper's use of its kernel asks for more than `sequence-kernels`.",
-        counterexample=Counterexample(
-            "ntteach.paper.evidence.space_kernel_laws:replay_signature_is_definite",
-            {"sequences": [[[0], [1]], [[1], [2]]], "depth": 1},
+        counterexample=case(
+            "space_kernel_laws:replay_signature_is_definite",
+            sequences=[[[0], [1]], [[1], [2]]],
+            depth=1,
         ),
     ),
     Claim(
@@ -241,9 +242,7 @@ CLAIMS = (
         expected=record("refuted"),
         found="a^3 b / (a^4 + b^2) has slope zero in every direction, and on b = a^2 it is a / 2. "
         "It need not even be continuous: a^3 b / (a^6 + b^2) is 1/2 on all of b = a^3.",
-        counterexample=Counterexample(
-            _LAWS + "replay_display_is_uniform", {"powers": [3, 1, 4, 2]}
-        ),
+        counterexample=case(_LAWS + "replay_display_is_uniform", powers=[3, 1, 4, 2]),
     ),
     Claim(
         key="frechet-uniform-remainder",

@@ -1,7 +1,7 @@
 """Section 4.2: how f moves under functional gradient descent (Eqs. 16 and 17)."""
 
-from ntteach.claims.model import Claim, Counterexample, record
-from ntteach.paper.declare import check, equations, proved, refuted
+from ntteach.claims.model import Claim, record
+from ntteach.paper.declare import case, check, equations, proved, refuted
 
 _EQ16, _EQ17 = equations("16"), equations("17")
 _DERIVATION = "derivations/functional_descent.py"
@@ -76,9 +76,11 @@ CLAIMS = (
         expected=record("refuted"),
         found="With W_Q doubled and W_K halved nothing is seen of it in f, and f moves with "
         "another velocity. Eq. 15 has the kernel of the parameters, and Eq. 16 a fixed one.",
-        counterexample=Counterexample(
-            "ntteach.paper.evidence.space_evolution_laws:replay_velocity_is_of_the_function",
-            {"S": [[0], [1]], **_ONES, "basis": [[2]]},
+        counterexample=case(
+            "space_evolution_laws:replay_velocity_is_of_the_function",
+            S=[[0], [1]],
+            **_ONES,
+            basis=[[2]],
         ),
     ),
     Claim(

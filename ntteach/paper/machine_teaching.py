@@ -1,11 +1,11 @@
 """Section 3: the problems of teaching and of learning, and functional descent (Eqs. 3-5)."""
 
-from ntteach.claims.model import Claim, Counterexample, record
-from ntteach.paper.declare import check, equations, proved, refuted, searched
+from ntteach.claims.model import Claim, record
+from ntteach.paper.declare import case, check, equations, proved, refuted, searched
 
 _EQ3, _EQ4, _EQ5 = equations("3"), equations("4"), equations("5")
 _DERIVATION = "derivations/functional_descent.py"
-_LAWS = "ntteach.paper.evidence.space_learning_laws:"
+_LAWS = "space_learning_laws:"
 _TEACHING, _LEARNING = "Section 3, Eq. 3", "Section 3, Eq. 4"
 
 CLAIMS = (
@@ -43,9 +43,7 @@ CLAIMS = (
         expected=record("refuted"),
         found="With examples (n, 1), n = 1, 2, ..., one far out tells more than any before it: the "
         "costs of single examples fall to the price and do not reach it.",
-        counterexample=Counterexample(
-            _LAWS + "replay_optimum_is_attained", {"target": 2, "height": 1, "price": 1}
-        ),
+        counterexample=case(_LAWS + "replay_optimum_is_attained", target=2, height=1, price=1),
     ),
     Claim(
         key="teaching-optimum-finite",
@@ -108,7 +106,7 @@ CLAIMS = (
         expected=record("refuted"),
         found="With one label only, the loss falls for ever as f(S) grows: its infimum, 0, is not "
         "attained. So it is for cross-entropy with class labels.",
-        counterexample=Counterexample(_LAWS + "replay_minimiser_exists", {"labels": [1], "own": 1}),
+        counterexample=case(_LAWS + "replay_minimiser_exists", labels=[1], own=1),
     ),
     Claim(
         key="learning-minimiser-of-targets",
@@ -145,9 +143,7 @@ CLAIMS = (
         expected=record("refuted"),
         found="Functions that agree with f* on the training sequences have its loss. Finitely many "
         "sequences leave most of a larger space unseen.",
-        counterexample=Counterexample(
-            _LAWS + "replay_minimiser_is_unique", {"tokens": [[1, 0]], "target": [1, 2]}
-        ),
+        counterexample=case(_LAWS + "replay_minimiser_is_unique", tokens=[[1, 0]], target=[1, 2]),
     ),
     Claim(
         key="learning-minimiser-in-span",
