@@ -13,10 +13,9 @@ import numpy as np
 from ntteach.claims import Hypothesis
 from ntteach.paper.evidence.arithmetic import Arithmetic, Array, Finding, Law, replayed, show
 from ntteach.paper.evidence.gram import determinant
+from ntteach.paper.evidence.reduction_numbers import NOTHING, at_most
 from ntteach.paper.evidence.space_numbers import (
-    NOTHING,
     Given,
-    at_most,
     lists_of,
     numbers,
     vectors,

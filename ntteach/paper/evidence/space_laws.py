@@ -14,7 +14,8 @@ import numpy as np
 
 from ntteach.claims import Hypothesis
 from ntteach.paper.evidence.arithmetic import Arithmetic, Array, Finding, Law, replayed, show
-from ntteach.paper.evidence.space_numbers import Given, at_most, gram, lists_of, numbers, vectors
+from ntteach.paper.evidence.reduction_numbers import at_most
+from ntteach.paper.evidence.space_numbers import Given, gram, lists_of, numbers, vectors
 
 # --- Eq. 1 and Definition 1 ----------------------------------------------------------------------
 

@@ -18,10 +18,9 @@ import sympy
 from ntteach.claims import Hypothesis
 from ntteach.paper.evidence.arithmetic import Arithmetic, Array, Finding, Law, replayed, show
 from ntteach.paper.evidence.gram import rank
+from ntteach.paper.evidence.reduction_numbers import NOTHING, at_most
 from ntteach.paper.evidence.space_numbers import (
-    NOTHING,
     Given,
-    at_most,
     gram,
     lists_of,
     numbers,

@@ -1,4 +1,4 @@
-"""What the laws on functions of a kernel share: numbers from data, comparisons, small domains."""
+"""What the laws on functions of a kernel share: numbers from data, Gram matrices, small domains."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import numpy as np
 from ntteach.paper.evidence.arithmetic import Arithmetic, Array
 
 Given = Mapping[str, Any]
-# Floats: entries are small whole numbers, so that what is not zero is far larger than this.
-NOTHING = 1e-9
 
 
 def numbers(entries: Sequence[Any], arithmetic: Arithmetic) -> Array:
@@ -26,11 +24,6 @@ def numbers(entries: Sequence[Any], arithmetic: Arithmetic) -> Array:
         ],
         dtype=float if isinstance(arithmetic.number("1"), float) else object,
     )
-
-
-def at_most(x: Any, y: Any) -> bool:
-    """x <= y, in floats up to rounding."""
-    return bool(x <= y + (NOTHING * (1 + abs(y)) if isinstance(x, float) else 0))
 
 
 def gram(one: Array, other: Array, degree: int = 1) -> Array:
