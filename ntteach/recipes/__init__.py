@@ -1,0 +1,1 @@
+"""Whole training runs in plain torch with a teacher, short enough to read and change."""
