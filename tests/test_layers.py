@@ -45,6 +45,8 @@ LAYERS: list[tuple[str, str, str]] = [
     # tangent kernels of any module, and of any kernel along a run: torch alone
     ("ntteach.empirical*", "empirical* memory", "torch"),
     ("ntteach.dynamics*", "dynamics*", "torch"),
+    # residuals weighed by the tangent kernel of any module
+    ("ntteach.teaching.ntk", "empirical*", "torch"),
     # both sides of a bound, for a matrix, a kernel, or a model
     ("ntteach.bounds*", "learner losses tangent empirical rkhs* bounds*", "torch numpy"),
     # symbols

@@ -60,7 +60,7 @@ def target(
             buffers, or returns no floating-point tensor with a batch axis of 1.
     """
     _require_one_at_a_time(module)
-    output = _found if output is None else output
+    output = output_tensor if output is None else output
     others = {n: p.detach() for n, p in module.named_parameters() if n not in parameters}
     fixed = {**others, **{n: b.detach().clone() for n, b in module.named_buffers()}}
     one = tuple(x[0] for x in samples.tensors)
@@ -94,20 +94,31 @@ class _Unsuitable(TypeError, ValueError):
 
 
 @contextmanager
-def differentiable(module: torch.nn.Module) -> Iterator[None]:
-    """Let torch use code that has all derivatives, and say what to do where it has none.
+def unfused(module: torch.nn.Module) -> Iterator[None]:
+    """Let torch use code that has all derivatives.
 
     Fused attention has no derivative in forward mode and no rule for vmap; autocast, which is
     meant for losses, would round some operations, and not under every transform.
     """
     devices = {"cpu", *(x.device.type for x in (*module.parameters(), *module.buffers()))}
-    kind, fast = type(module).__name__, torch.backends.mha.get_fastpath_enabled()
+    fast = torch.backends.mha.get_fastpath_enabled()
     try:
         torch.backends.mha.set_fastpath_enabled(False)
         with ExitStack() as stack:
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             for device in filter(torch.amp.is_autocast_available, devices):
                 stack.enter_context(torch.autocast(device, enabled=False))
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+@contextmanager
+def differentiable(module: torch.nn.Module) -> Iterator[None]:
+    """`unfused`, and say what to do where a derivative is missing all the same."""
+    kind = type(module).__name__
+    try:
+        with unfused(module):
             yield
     except torch.OutOfMemoryError:
         raise
@@ -127,8 +138,6 @@ def differentiable(module: torch.nn.Module) -> Iterator[None]:
             f"torch.func cannot differentiate {kind}; block_size=1 takes the samples one by one, "
             f"without vmap over them ({text})"
         ) from error
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def _called(
@@ -152,7 +161,7 @@ def _called(
     return result[0]
 
 
-def _found(returned: Any) -> Tensor:
+def output_tensor(returned: Any) -> Tensor:
     """The tensor itself, or the logits or last hidden state of a Hugging Face output."""
     if isinstance(returned, Tensor):
         return returned
