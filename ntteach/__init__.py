@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from ntteach import bounds, losses, rkhs
+    from ntteach import bounds, losses, rkhs, teaching
     from ntteach.dynamics import (
         KernelTrace,
         kernel_alignment,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ntteach.paper import registry, verify
     from ntteach.sequences import average_loss, mean_readout, padding_mask
     from ntteach.tangent import antk, antk_operator
+    from ntteach.teaching import Teacher
 
 _EXPORTS = {
     # the attention learner
@@ -61,18 +62,21 @@ _EXPORTS = {
     "kernel_matrix": "ntteach.dynamics",
     "sketched_ntk": "ntteach.empirical",
     "target_kernel": "ntteach.dynamics",
+    # the teacher of a training run
+    "Teacher": "ntteach.teaching",
     # the runner and the claims
     "registry": "ntteach.paper",
     "verify": "ntteach.paper",
 }
 
-# whole modules: function space, losses, both sides of the inequalities
-_MODULES = ("bounds", "losses", "rkhs")
+# whole modules: function space, losses, both sides of the inequalities, the teacher's parts
+_MODULES = ("bounds", "losses", "rkhs", "teaching")
 
 __all__ = [
     "AttentionLearner",
     "KernelTrace",
     "SketchedKernel",
+    "Teacher",
     "antk",
     "antk_operator",
     "attention",
@@ -96,6 +100,7 @@ __all__ = [
     "rkhs",
     "sketched_ntk",
     "target_kernel",
+    "teaching",
     "value_gradient",
     "verify",
 ]

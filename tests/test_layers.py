@@ -26,7 +26,8 @@ LAYERS: list[tuple[str, str, str]] = [
     # the names of the package; all but __version__ load when they are used
     (
         "ntteach",
-        "gradients learner sequences tangent empirical dynamics bounds losses rkhs paper",
+        "gradients learner sequences tangent empirical dynamics bounds losses rkhs teaching "
+        "paper",
         "",
     ),
     # claims: nothing but themselves
@@ -47,6 +48,8 @@ LAYERS: list[tuple[str, str, str]] = [
     ("ntteach.dynamics*", "dynamics*", "torch"),
     # residuals weighed by the tangent kernel of any module
     ("ntteach.teaching.ntk", "empirical*", "torch"),
+    # the teacher of a training run: torch alone
+    ("ntteach.teaching*", "teaching*", "torch"),
     # both sides of a bound, for a matrix, a kernel, or a model
     ("ntteach.bounds*", "learner losses tangent empirical rkhs* bounds*", "torch numpy"),
     # symbols
