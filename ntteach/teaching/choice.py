@@ -81,6 +81,7 @@ def choose(
     k: int,
     scores: Tensor,
     ages: Tensor,
+    times: Tensor,
     chance: Generator,
     *,
     strength: float,
@@ -94,6 +95,7 @@ def choose(
         k: how many, from 1 to N.
         scores: (N,), float32, on the CPU; infinite where nothing is known.
         ages: (N,), how many epochs ago each was taught.
+        times: (N,), how often.
         chance: where all chance is drawn from.
         strength: of an aged choice.
         weights: (N,), for "weighted".
@@ -111,10 +113,11 @@ def choose(
     if options.select in ("hard", "ntk"):
         keys = scores
     elif options.select in ("auto", "aged"):
-        keys = selection.aged_keys(scores, ages, strength)
+        keys = infinite_next(selection.aged_keys(scores, ages, strength, times), scores)
     else:
         if options.select == "soft":
             phi = selection.logits(scores, options.temperature, options.draw_from)
+            phi = infinite_next(phi, scores)
         elif options.select == "weighted":
             assert weights is not None
             phi = weights.double().log()
@@ -130,6 +133,18 @@ def choose(
         assert phi is not None
         return Choice(chosen, selection.unbiased_weights(phi, keys, chosen).float())
     return Choice(selection.with_others(chosen, samples, by_chance, chance))
+
+
+def infinite_next(keys: Tensor, scores: Tensor) -> Tensor:
+    """Keys in which recorded infinities come after what is unseen and before all others.
+
+    A strength near 0 or a high temperature would leave them no higher than the rest.
+
+    Example:
+        >>> infinite_next(torch.tensor([9.0, 1.0]), torch.tensor([2.0, LARGEST])).argmax()
+        tensor(1)
+    """
+    return keys.masked_fill(scores == LARGEST, torch.finfo(keys.dtype).max)
 
 
 def shuffled(chosen: Tensor | None, samples: int, chance: Generator) -> Tensor:

@@ -25,7 +25,7 @@ def places(samples: int) -> torch.dtype:
 class Memory:
     """Scores (float32), epochs of teaching and scoring, and counts (int16) of N samples.
 
-    8 bytes a sample, 10 once a scoring pass has been recorded. A sample that was never scored has
+    8 bytes a sample, 10 once samples have been scored without being taught, or the reverse. A sample that was never scored has
     an infinite score; a recorded infinity is kept as the largest float32, so that the two differ.
 
     Args:
@@ -42,7 +42,7 @@ class Memory:
         self.times = torch.zeros(samples, dtype=torch.int16)
 
     def write(self, ids: Tensor, scores: Tensor | None, epoch: int, *, taught: bool) -> None:
-        """Record scores; one `index_copy_`, and one `index_fill_` for the epoch.
+        """Record scores; one `index_copy_`, and an `index_fill_` for each epoch that is kept.
 
         Nothing waits for the device. A NaN is kept: it is counted and comes last in a selection.
 
@@ -53,26 +53,27 @@ class Memory:
             taught: whether the samples were taught, or only scored.
 
         Raises:
-            ValueError: if an id is out of range (on the CPU; a CUDA device asserts).
+            ValueError: if an id is out of range, and nothing is written then (ids on a CUDA device
+                are not looked at: the device asserts).
         """
+        if ids.device.type == "cpu" and len(ids):
+            # index_fill_ would take -1 for the last, and write before it finds a wrong one
+            low, high = (int(bound) for bound in ids.aminmax())
+            if low < 0 or high >= len(self.scores):
+                raise ValueError(
+                    f"ids lie between 0 and {len(self.scores) - 1}, got some from {low} to {high}"
+                )
         if scores is not None and not self.fixed and scores.device != self.scores.device:
             self._move(scores.device)
-        at = self.taught_at
-        if not taught:
-            if self.scored_at is None:
-                self.scored_at = torch.full_like(self.taught_at, NEVER)
-            at = self.scored_at
-        where = ids.to(self.scores.device, non_blocking=True)
-        try:
-            at.index_fill_(0, where, epoch)
-        except (IndexError, RuntimeError) as error:
-            low, high = int(ids.min()), int(ids.max())
-            if low >= 0 and high < len(self.scores):
-                raise
-            raise ValueError(
-                f"ids lie between 0 and {len(self.scores) - 1}, got some from {low} to {high}"
-            ) from error
+        if self.scored_at is None and taught != (scores is not None):
+            self.scored_at = self.taught_at.clone()  # until now the same
+        # a copy towards the CPU that is not waited for may be read before it is there
+        where = ids.to(self.scores.device, non_blocking=self.scores.device.type != "cpu")
+        if taught:
+            self.taught_at.index_fill_(0, where, epoch)
         if scores is not None:
+            if self.scored_at is not None:
+                self.scored_at.index_fill_(0, where, epoch)
             values = scores.detach().to(self.scores.device, torch.float32)
             self.scores.index_copy_(0, where, values.clamp(-LARGEST, LARGEST))
 
@@ -86,8 +87,7 @@ class Memory:
 
     def score_ages(self, epoch: int) -> Tensor:
         """(N,), int16, on the CPU: how many epochs ago a sample was scored; epoch + 1 if never."""
-        latest = self.taught_at if self.scored_at is None else self.taught_at.max(self.scored_at)
-        return epoch - latest.cpu()
+        return epoch - (self.taught_at if self.scored_at is None else self.scored_at).cpu()
 
     def bytes_per_sample(self) -> float:
         """The memory held, over N."""

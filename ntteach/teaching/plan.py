@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ntteach.teaching.schedules import whole_part
+
 FULL = -1  # the cycle of an epoch that teaches all samples
 
 
@@ -112,11 +114,12 @@ def plan(
             f"{epochs} epochs leave no room for a full first epoch and final_full={final_full}"
         )
     lengths = _lengths(end - begin, every)
+    if not lengths:  # what goes unused is looked at all the same
+        _share(ratio(0.0), 0)
+        _lengths(1, every)
     sizes, cycles = [samples] * begin, [FULL] * begin
     for cycle, length in enumerate(lengths):
-        share = ratio(cycle / (len(lengths) - 1) if len(lengths) > 1 else 0.0)
-        if not 0 < share <= 1:
-            raise ValueError(f"a ratio lies in (0, 1], got {share} for selection {cycle}")
+        share = _share(ratio(cycle / (len(lengths) - 1) if len(lengths) > 1 else 0.0), cycle)
         sizes += [max(1, math.floor(share * samples + 0.5))] * length
         cycles += [cycle] * length
     return Plan(
@@ -124,6 +127,12 @@ def plan(
         tuple(sizes + [samples] * (epochs - end)),
         tuple(cycles + [FULL] * (epochs - end)),
     )
+
+
+def _share(value: float, cycle: int) -> float:
+    if not 0 < value <= 1:
+        raise ValueError(f"a ratio lies in (0, 1], got {value} for selection {cycle}")
+    return value
 
 
 def _lengths(epochs: int, every: Callable[[float], float]) -> list[int]:
@@ -134,7 +143,7 @@ def _lengths(epochs: int, every: Callable[[float], float]) -> list[int]:
         interval = every(done / (epochs - 1) if epochs > 1 else 0.0)
         if not 1 <= interval < math.inf:
             raise ValueError(f"an interval has 1 epoch or more, got {interval} at epoch {done}")
-        lengths.append(min(math.floor(interval), epochs - done))
+        lengths.append(min(whole_part(interval), epochs - done))
         done += lengths[-1]
     return lengths
 

@@ -30,7 +30,7 @@ class Schedule:
         if self.kind == "cosine":
             share = (1 - math.cos(math.pi * progress)) / 2
         elif self.kind == "step":
-            share = min(int(progress * self.stages), self.stages - 1) / (self.stages - 1)
+            share = min(whole_part(progress * self.stages), self.stages - 1) / (self.stages - 1)
         else:
             share = progress
         # this form meets both ends exactly
@@ -86,6 +86,16 @@ def step(start: float, end: float, stages: int) -> Schedule:
     if isinstance(stages, bool) or not isinstance(stages, int) or stages < 2:
         raise ValueError(f"a step schedule has 2 stages or more, got stages={stages!r}")
     return Schedule("step", _number(start), _number(end), stages)
+
+
+def whole_part(value: float) -> int:
+    """The largest whole number up to this one, an error of rounding below the next forgiven.
+
+    Example:
+        >>> int(29 / 100 * 100), whole_part(29 / 100 * 100)
+        (28, 29)
+    """
+    return math.floor(value + 1e-9)
 
 
 def _number(value: float) -> float:

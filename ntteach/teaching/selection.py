@@ -197,16 +197,19 @@ def weighted(weights: Tensor, k: int, generator: Generator) -> Tensor:
     return largest(weights.double().log() + gumbel(len(weights), generator), k, generator)
 
 
-def aged_keys(scores: Tensor, ages: Tensor, strength: float) -> Tensor:
+def aged_keys(scores: Tensor, ages: Tensor, strength: float, times: Tensor | None = None) -> Tensor:
     """strength log(score) + log(age): a sample comes back sooner the higher its score.
 
     As a sample is chosen again when its key reaches those of the others, it is taught in proportion
-    to score^strength: with strength 0 all equally often, with a large one the highest alone.
+    to score^strength: with strength 0 all equally often, with a large one the highest alone. Among
+    samples of equal keys those go first that were taught less often: at strength 0 no two counts
+    ever differ by more than 1.
 
     Args:
         scores: (N,).
         ages: (N,), how many epochs ago a sample was last taught, at least 1.
         strength: 0 or more.
+        times: (N,), how often each was taught, up to 32767; None: all alike.
 
     Returns:
         (N,), float64.
@@ -220,7 +223,9 @@ def aged_keys(scores: Tensor, ages: Tensor, strength: float) -> Tensor:
     logs = log_scores(scores)
     unseen = logs == INFINITE  # 0 times infinity would be NaN
     keys = torch.where(unseen, logs, strength * logs.masked_fill(unseen, 0.0))
-    return keys + ages.double().log()
+    keys += ages.double().log()
+    # 32767 times this is less than the logarithms of any two ages differ by
+    return keys if times is None else keys - 1e-10 * times
 
 
 def cap_scores(keys: Tensor, scores: Tensor, cap: float) -> Tensor:
@@ -276,7 +281,9 @@ def unbiased_weights(phi: Tensor, perturbed: Tensor, chosen: Tensor) -> Tensor:
 
     kappa is the (k+1)-th largest of `perturbed` = phi + Gumbel noise and q_i(kappa) =
     1 - exp(-exp(phi_i - kappa)) the chance of exceeding it; then the sum of x_i / q_i over the
-    chosen has the mean sum(x) (Kool et al. 2019). Where all are chosen the weights are 1.
+    chosen has the mean sum(x) (Kool et al. 2019). Where all are chosen the weights are 1. Where
+    infinite keys are tied at the k-th place, q is the chance of being drawn among those; what they
+    leave no room for counts as 0.
 
     Args:
         phi, perturbed: (N,), float64.
@@ -294,7 +301,8 @@ def unbiased_weights(phi: Tensor, perturbed: Tensor, chosen: Tensor) -> Tensor:
         return torch.ones(k, dtype=torch.float64)
     known = perturbed.masked_fill(perturbed.isnan(), -INFINITE)
     kappa = known.kthvalue(len(phi) - k).values
-    gap = phi[chosen] - kappa
-    # what is unseen, and what NaN left over, is chosen with certainty
-    sure = gap.isnan() | (gap == INFINITE)
-    return torch.where(sure, 1.0, -1.0 / torch.expm1(-gap.exp()))
+    tied = known == kappa
+    drawn = tied[chosen]
+    # an infinite gap, above kappa with certainty, makes this 1
+    chances = -torch.expm1(-(phi[chosen] - kappa).exp())
+    return 1 / torch.where(drawn, drawn.sum().double() / tied.sum(), chances)

@@ -29,7 +29,7 @@ class Report:
         epoch: the current one, -1 before the first.
         planned: samples in each epoch of the plan.
         taught: samples updated in each epoch so far.
-        times: how many samples were taught 0, 1, 2, ... times in the epochs that have ended.
+        times: how many samples were taught in 0, 1, 2, ... epochs, the current one counted.
         score_ages: epochs since the samples' scores were recorded, of those that have one.
         unseen: samples without a score.
         infinite, nan: samples whose last score was infinite or NaN.
@@ -91,7 +91,8 @@ def summary_of(values: Tensor) -> Summary | None:
     """The four numbers, or None of nothing.
 
     Example:
-        >>> summary_of(torch.tensor([1, 2, 6]))
+        >>> from torch import tensor
+        >>> summary_of(tensor([1, 2, 6]))
         Summary(smallest=1.0, median=2.0, mean=3.0, largest=6.0)
     """
     if not len(values):

@@ -40,10 +40,12 @@ class Teacher:
             samples before `set_epoch(0)`, which selects at once.
         final_full: epochs on all data at the end; a float below 1 is a share of the epochs.
         floor: the share of each selection that is drawn at random.
-        cap: samples with scores above this quantile are chosen after all others.
+        cap: samples with scores above this quantile are chosen after all others; infinite scores
+            are above any. Without effect on "random".
         temperature, draw_from: of a soft draw; see `selection.logits`.
         reweight: whether `update` weighs the losses so that a batch's mean is an unbiased estimate
-            of the mean over all data; "soft" and "weighted" only, without floor and cap.
+            of the mean over all data; "soft" and "weighted" only, without floor and cap. Samples
+            whose score is NaN count as 0 while others are left.
         weights: (N,), for "weighted": `class_weights`, `group_weights`, or any.
         groups: (N,) whole numbers, for "gradnorm".
         strength: of "aged".
@@ -51,7 +53,8 @@ class Teacher:
         device: where scores live; None: where the first losses are.
 
     What has no score yet comes first in a selection, then infinite scores, then the others by the
-    rule; NaN comes last. Both are counted in the report.
+    rule; NaN comes last. All three are counted in the report. "random", "weighted" and "gradnorm"
+    do not look at the score of a sample, and place none.
 
     Raises:
         ValueError: for arguments out of range, or that contradict each other.
@@ -101,11 +104,16 @@ class Teacher:
         )
         self._weights = _only_for(select, "weighted", "weights", weights, samples)
         self._groups = _only_for(select, "gradnorm", "groups", groups, samples)
+        if reweight and self._weights is not None and not bool(self._weights.all()):
+            raise ValueError(
+                "reweight divides by the chance of being drawn: no weight may be 0, got "
+                f"{int((self._weights == 0).sum())} of {samples}"
+            )
         self._memory = Memory(samples, None if device is None else torch.device(device))
         self._epoch = -1
         self._taught: list[int] = []
         self._chosen: Tensor | None = None  # of the cycle; None: all
-        self._order = torch.empty(0, dtype=torch.int32)  # of the epoch
+        self._order = _no_order()  # of the epoch
         self._loss_weights: Tensor | None = None  # (N,), on the device of the scores
         self._before: Tensor | None = None  # scores at the selection before, for "auto"
         self._first_mean: float | None = None
@@ -305,6 +313,7 @@ class Teacher:
                 "before": (torch.float32, n),
             },
         )
+        decisions = [decision(**made) for made in numbers["decisions"]]
         self._memory.restore(tensors)
         device = self._memory.scores.device
         weights = tensors["loss_weights"]
@@ -314,10 +323,10 @@ class Teacher:
         self._epoch = numbers["epoch"]
         self._taught = list(numbers["taught"])
         self._first_mean = numbers["first_mean"]
-        self._decisions = [decision(**made) for made in numbers["decisions"]]
+        self._decisions = decisions
         self._updates = numbers["updates"]
         self._update_seconds = numbers["update_seconds"]
-        self._order = self._ordered(self._epoch)
+        self._order = self._ordered(self._epoch) if self._epoch >= 0 else _no_order()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state to a file, whole or not at all."""
@@ -342,6 +351,11 @@ class Teacher:
                 'first="score" selects before the first epoch and has no scores yet: '
                 "call teacher.record(ids, scores) for all samples before set_epoch(0)"
             )
+        if unseen == self.samples and options.select in OWN_SCORES:
+            raise ValueError(
+                f"select={options.select!r} chooses by scores of its own and has none yet: call "
+                f"teacher.record(ids, scores) before set_epoch({epoch}), or give them to update"
+            )
         reading: Reading | None = None
         strength = options.strength
         if options.select == "auto":
@@ -349,18 +363,20 @@ class Teacher:
             if mean is None:
                 mean = float(scores[scores.isfinite() & (scores.abs() < LARGEST)].double().mean())
             reading = read(scores, self._before, mean)
-            strength, self._first_mean = reading.strength, mean
+            strength = reading.strength
         choice = choose(
             options,
             self.plan.sizes[epoch],
             scores,
             self._memory.ages(epoch),
+            self._memory.times,
             generator(options.seed, "selection", epoch),
             strength=strength,
             weights=self._weights,
             groups=self._groups,
         )
         if options.select == "auto":
+            self._first_mean = mean
             # on the CPU, `scores` is the table itself, which goes on changing
             self._before = scores.clone()
         self._chosen = choice.chosen.to(places(self.samples))
@@ -417,6 +433,10 @@ class Teacher:
         )
 
 
+def _no_order() -> Tensor:
+    return torch.empty(0, dtype=torch.int32)
+
+
 def _copy(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.clone()
 
@@ -440,8 +460,9 @@ def _only_for(select: str, rule: str, name: str, values: Any, samples: int) -> T
     if values is None:
         return None
     tensor = per_sample(name, values, samples, integers=rule == "gradnorm")
-    if rule == "weighted" and not bool(((tensor >= 0) & tensor.isfinite()).all()):
-        raise ValueError("weights are finite and 0 or more")
+    good = tensor >= 0 if rule == "gradnorm" else (tensor >= 0) & tensor.isfinite()
+    if not bool(good.all()):
+        raise ValueError(f"{name} are finite and 0 or more, got {tensor[~good][0].item()}")
     return tensor
 
 
