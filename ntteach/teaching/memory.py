@@ -25,8 +25,9 @@ def places(samples: int) -> torch.dtype:
 class Memory:
     """Scores (float32), epochs of teaching and scoring, and counts (int16) of N samples.
 
-    8 bytes a sample, 10 once samples have been scored without being taught, or the reverse. A sample that was never scored has
-    an infinite score; a recorded infinity is kept as the largest float32, so that the two differ.
+    8 bytes a sample, 10 once samples have been scored without being taught, or the reverse. A
+    sample that was never scored has an infinite score; a recorded infinity is kept as the largest
+    float32, so that the two differ.
 
     Args:
         samples: N.

@@ -56,6 +56,10 @@ class Teacher:
     rule; NaN comes last. All three are counted in the report. "random", "weighted" and "gradnorm"
     do not look at the score of a sample, and place none.
 
+    A teacher holds 8 bytes a sample (10 with scores that do not come from teaching), 4 for each
+    place in the order of an epoch and 4 for each selected sample, and 4 a sample each for
+    `weights`, for `reweight` and for "auto", 8 for `groups`.
+
     Raises:
         ValueError: for arguments out of range, or that contradict each other.
 
