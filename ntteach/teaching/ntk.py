@@ -84,7 +84,7 @@ def ntk_scores(
         v = {n: torch.zeros_like(p, dtype=_wide(p.dtype)) for n, p in theta.items()}
         for rows in batches:
             rewind()
-            f, pull = vjp(lambda theta, rows=rows: run(theta, rows), theta)
+            f, pull, *_ = vjp(lambda theta, rows=rows: run(theta, rows), theta)
             g = output_grads[rows] if isinstance(output_grads, Tensor) else output_grads(f, rows)
             for name, x in pull(_matching(g, f))[0].items():
                 v[name] += x
@@ -92,7 +92,7 @@ def ntk_scores(
         scores = []
         for rows in batches:
             rewind()
-            _, moved = jvp(lambda theta, rows=rows: run(theta, rows), (theta,), (along,))
+            moved = jvp(lambda theta, rows=rows: run(theta, rows), (theta,), (along,))[1]
             moved = moved.to(_wide(moved.dtype)).reshape(moved.shape[0], -1)
             scores.append(torch.linalg.vector_norm(moved, dim=1))
     return torch.cat(scores)
