@@ -317,8 +317,8 @@ def test_a_claim_is_written_in_whole_sentences(key: str):
 
 
 NUMBER = (
-    r"(Eqs?\. \d+(-\d+)?|(Definition|Lemma|Theorem|Proposition|Algorithm|Figure) \d+"
-    r"|Section \d+(\.\d+)?|Appendix [A-Z]\.\d+)"
+    r"(Eqs?\. \d+(-\d+)?|(Definition|Lemma|Theorem|Proposition|Algorithm|Figure|Table) \d+"
+    r"|Section \d+(\.\d+)?|Appendix [A-Z]\.\d+|Abstract)"
 )
 
 

@@ -143,6 +143,60 @@ def refuted(
     )
 
 
+Cases = list[dict[str, Any]]
+_REPORTED = "tables: numbers as printed"
+
+
+def printed(law: str, cases: Cases, *mutants: str, corners: bool = False, where: str = "") -> Check:
+    """A law on printed numbers, exactly; with `corners` at the ends of their rounding as well."""
+    place = f" ({where})" if where else ""
+    return check(
+        f"as printed{', and at the ends of the rounding' if corners else ''}: {law}{place}",
+        "exact",
+        "reported_checks:exactly",
+        shares=_REPORTED,
+        law=law,
+        cases=cases,
+        mutants=mutants,
+        corners=corners,
+    )
+
+
+def rounded(law: str, cases: Cases, *mutants: str) -> Check:
+    """A law on random numbers that round to the printed ones."""
+    return check(
+        f"numbers that round to those printed: {law}",
+        "sample",
+        "reported_checks:within_rounding",
+        shares=_REPORTED,
+        law=law,
+        cases=cases,
+        mutants=mutants,
+    )
+
+
+def never(law: str, cases: Cases, *controls: str, spreads: bool = False) -> tuple[Check, Check]:
+    """The stored case replayed, and a law that no numbers meet that round to the printed ones."""
+    return (
+        check(
+            "the stored counterexample, replayed",
+            "exact",
+            "sentences:stored",
+            shares=_REPORTED,
+        ),
+        check(
+            f"not by numbers {'within the spreads' if spreads else 'that round to these'}: {law}",
+            "sample",
+            "reported_checks:never_within_rounding",
+            shares=_REPORTED,
+            law=law,
+            cases=cases,
+            controls=controls,
+            spreads=spreads,
+        ),
+    )
+
+
 def case(replay: str, **given: Any) -> Counterexample:
     """A stored counterexample; `replay` is "module:function" within `ntteach.paper.evidence`."""
     return Counterexample(_EVIDENCE + replay, given)

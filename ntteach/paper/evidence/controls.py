@@ -13,6 +13,7 @@ from typing import Any
 from ntteach.paper.evidence import (
     limit_controls,
     reduction_controls,
+    reported_controls,
     selection_controls,
     space_controls,
 )
@@ -213,6 +214,7 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     **limit_controls.CONTROLS,
     **reduction_controls.CONTROLS,
+    **reported_controls.CONTROLS,
     **selection_controls.CONTROLS,
     **space_controls.CONTROLS,
 }
