@@ -1,4 +1,4 @@
-"""The command line: `ntteach verify`, `list`, `show`, `graph`, `replay`, `check`.
+"""The command line: `ntteach verify`, `list`, `show`, `graph`, `replay`, `check`, `teach`.
 
 Exit status 0: every verdict as recorded; 1: one moved; 2: could not run, with one line that says
 why. Nothing heavy is imported before a command needs it.
@@ -18,6 +18,8 @@ from typing import Any, NoReturn
 from ntteach import __version__
 from ntteach.claims import Claim, UnknownClaim
 from ntteach.claims.model import PROFILES
+from ntteach.recipes import command as recipes
+from ntteach.recipes import device
 from ntteach.report import as_json, claims, graph, terminal
 from ntteach.report.output import (
     UserError,
@@ -68,7 +70,7 @@ def _verify(args: argparse.Namespace) -> int:
     for key in args.keys:
         _ = paper.registry[key]  # an unknown key is told before anything is computed
     junit_file = None if args.junit is None else writable(args.junit)
-    _require_device(args.device)
+    device.require(args.device)
     with only_the_report_on_stdout(), progress() as shown:
         run = paper.verify(
             args.keys or None,
@@ -146,22 +148,6 @@ def _check(args: argparse.Namespace) -> int:
 
 def _paper() -> Any:
     return import_module("ntteach.paper")
-
-
-def _require_device(device: str) -> None:
-    """Raise a `UserError` unless torch can compute on this device."""
-    if device == "cpu":
-        return
-    import torch
-
-    try:
-        torch.zeros(1, device=device).item()
-    except Exception as error:
-        have = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-        have += ["mps"] if torch.backends.mps.is_available() else []
-        raise UserError(
-            f"torch {torch.__version__} has no device {device!r} here; it has {', '.join(have)}"
-        ) from error
 
 
 class _Parser(argparse.ArgumentParser):
@@ -251,6 +237,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_json(check)
     check.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="default: 0")
+
+    teach = commands.add_parser(
+        "teach",
+        help="Train a small transformer with a teacher.",
+        description="Train a small transformer with a teacher that chooses what it learns from.",
+        allow_abbrev=False,
+    )
+    teach.set_defaults(command=lambda _: _help(teach))
+    recipes.add(teach, _whole)
     return parser
 
 

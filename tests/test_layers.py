@@ -26,8 +26,7 @@ LAYERS: list[tuple[str, str, str]] = [
     # the names of the package; all but __version__ load when they are used
     (
         "ntteach",
-        "gradients learner sequences tangent empirical dynamics bounds losses rkhs teaching "
-        "paper",
+        "gradients learner sequences tangent empirical dynamics bounds losses rkhs teaching paper",
         "",
     ),
     # claims: nothing but themselves
@@ -73,9 +72,12 @@ LAYERS: list[tuple[str, str, str]] = [
     # `ntteach check`: the bound on somebody's own model, the laws on somebody's own module
     ("ntteach.variants.bound*", "bounds* losses rkhs report* variants*", "torch numpy"),
     ("ntteach.variants*", "gradients learner report* variants*", "torch"),
+    # `ntteach teach`: whole training runs
+    ("ntteach.recipes.models", "", "torch"),
+    ("ntteach.recipes*", ". report* recipes* teaching*", "torch"),
     # the command line
     ("ntteach.__main__", "cli", ""),
-    ("ntteach.cli", ". claims* report* paper variants*", "torch"),
+    ("ntteach.cli", ". claims* report* paper variants* recipes*", ""),
 ]
 
 
@@ -243,9 +245,12 @@ def test_witnesses_never_meet(group: tuple[str, ...], others: tuple[str, ...]):
         assert not reached(module) & set(others), module
 
 
-@pytest.mark.parametrize("front", ["ntteach.cli", "ntteach.variants", "ntteach.report"])
+@pytest.mark.parametrize(
+    "front", ["ntteach.cli", "ntteach.variants", "ntteach.report", "ntteach.recipes"]
+)
 def test_nothing_below_imports_what_people_see(front: str):
     faces = ("ntteach.cli", "ntteach.__main__", "ntteach.variants", "ntteach.report")
+    faces += ("ntteach.recipes",)
     for module in TREE:
         if not module.startswith(faces):
             assert not any(name.startswith(front) for name in reached(module)), module
@@ -273,6 +278,8 @@ HEAVY = ("torch", "sympy", "numpy", "hypothesis", "jaxtyping", "rich", "matplotl
         "from ntteach.cli import main; main(['show', 'query-gradient'])",
         "from ntteach.cli import main; main(['graph'])",
         "from ntteach.cli import main; main(['--help'])",
+        "from ntteach.cli import main; main(['teach', '--help'])",
+        "from ntteach.cli import main; main(['teach', 'vit', '--help'])",
     ],
 )
 def test_listing_and_importing_load_no_heavy_library(code: str):

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from ntteach.report.output import UserError, writable, write_whole
 
 # distinct also to those who tell no red from green, and by shape
-_THERE, _PROMISED, _WRONG, _MEASURED = "#0072b2", "#e69f00", "#c1121f", "#777777"
+BLUE, ORANGE, RED, GREY = "#0072b2", "#e69f00", "#c1121f", "#777777"
+_THERE, _PROMISED, _WRONG, _MEASURED = BLUE, ORANGE, RED, GREY
 _SIZES = {"o": 5, ".": 4, "_": 9, "D": 6, "X": 8}
 _FORMATS = ("png", "pdf", "svg")
 
@@ -58,13 +59,7 @@ def reductions(trace: Trace, file: str | Path) -> Path:
         UserError: another ending, or a file that cannot be written.
     """
     path = plot_file(str(file))
-    figure = _figure(trace)
-    buffer = io.BytesIO()
-    # no date: the same trace gives the same file
-    undated = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    kind = path.suffix[1:].lower()
-    figure.savefig(buffer, format=kind, dpi=150, metadata=undated[kind])
-    write_whole(path, buffer.getvalue())
+    write_figure(_figure(trace), path)
     return path
 
 
@@ -75,15 +70,30 @@ def plot_file(file: str) -> Path:
     return writable(file)
 
 
-def _figure(trace: Trace) -> Any:
+def empty_figure(width: float, height: float) -> Any:
+    """A figure of that many inches to draw on."""
     # the object, not pyplot: no window system is looked for and no state is left behind
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def write_figure(figure: Any, path: Path) -> None:
+    """Write a figure whole or not at all; the same figure gives the same file."""
+    buffer = io.BytesIO()
+    undated = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    kind = path.suffix[1:].lower()
+    figure.savefig(buffer, format=kind, dpi=150, metadata=undated[kind])
+    write_whole(path, buffer.getvalue())
+
+
+def _figure(trace: Trace) -> Any:
     columns = min(len(trace.forms), 2)
     rows = math.ceil(len(trace.forms) / columns)
-    figure = Figure(figsize=(5.2 * columns, 3.1 * rows + 0.7), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure(5.2 * columns, 3.1 * rows + 0.7)
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True).flatten().tolist()
     for form, axes in zip(trace.forms, panels, strict=False):
         _panel(axes, form, trace)
