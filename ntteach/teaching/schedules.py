@@ -27,6 +27,8 @@ class Schedule:
         """
         if not 0 <= progress <= 1:
             raise ValueError(f"the progress of a run lies in [0, 1], got {progress}")
+        if self.start == self.end:
+            return self.start  # which a sum of shares of it may miss by a rounding
         if self.kind == "cosine":
             share = (1 - math.cos(math.pi * progress)) / 2
         elif self.kind == "step":

@@ -248,7 +248,8 @@ def cap_scores(keys: Tensor, scores: Tensor, cap: float) -> Tensor:
     count = int(finite.sum())
     if not count:
         return keys
-    rank = min(count, max(1, math.ceil(cap * count)))
+    # 0.07 * 100 is above 7 by an error of rounding
+    rank = min(count, max(1, math.ceil(cap * count - 1e-9)))
     quantile = scores[finite].kthvalue(rank).values
     return keys.masked_fill(finite & (scores > quantile), -INFINITE)
 
