@@ -61,7 +61,7 @@ class ViT(nn.Module):
         self.grid, self.patch = image_size // patch, patch
         tokens = self.grid**2 + (readout == "cls")
         self.embed = _linear(channels * patch**2, width, draw, bias=True)
-        self.position = _normal(0.02, draw, tokens, width)
+        self.position = _normal(0.5, draw, tokens, width)
         self.cls = _normal(0.02, draw, 1, 1, width) if readout == "cls" else None
         self.blocks = nn.ModuleList(
             _ViTBlock(width, heads, mlp * width, layers, draw) for _ in range(layers)
@@ -157,7 +157,9 @@ class _ViTBlock(nn.Module):
         self.down = _linear(hidden, width, draw, bias=True, scale=(2 * layers) ** -0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = _heads(self.qkv(self.norm_1(x)), self.heads).unbind(0)
+        # in three pieces: their gradients are joined with one copy, those of a permuted view with two
+        pieces = self.qkv(self.norm_1(x)).chunk(3, -1)
+        q, k, v = (z.unflatten(-1, (self.heads, -1)).transpose(1, 2) for z in pieces)
         x = x + self.out(_joined(F.scaled_dot_product_attention(q, k, v)))
         return x + self.down(F.gelu(self.up(self.norm_2(x))))
 
