@@ -40,8 +40,8 @@ class Teacher:
             samples before `set_epoch(0)`, which selects at once.
         final_full: epochs on all data at the end; a float below 1 is a share of the epochs.
         floor: the share of each selection that is drawn at random.
-        cap: samples with scores above this quantile are chosen after all others; infinite scores
-            are above any. Without effect on "random".
+        cap: samples with scores above this quantile are chosen after all others; an infinite score
+            is the highest. Without effect on "random".
         temperature, draw_from: of a soft draw; see `selection.logits`.
         reweight: whether `update` weighs the losses so that a batch's mean is an unbiased estimate
             of the mean over all data; "soft" and "weighted" only, without floor and cap. Samples
