@@ -599,6 +599,55 @@ EDITS = {
         "attained = True",
         "teaching-optimum-exists",
     ),
+    # --- numbers as printed
+    "reported: two digits of a time exchanged": evidence(
+        "reported_rows", "213±2 43.45", "231±2 43.45", "llm-mean-saving", "llm-time-per-sample"
+    ),
+    "reported: two digits of a figure exchanged": evidence(
+        "reported_rows", '"12.78"', '"12.87"', "llm-average-saving", "llm-one-figure"
+    ),
+    "reported: a digit of a score": evidence(
+        "reported_rows", "1302 92.5 52.7", "1302 92.3 52.7", "soft-best-in-each-schedule"
+    ),
+    "reported: the total for the mean": evidence(
+        "reported_savings",
+        '{"mean": mean, "total": total}',
+        '{"mean": total, "total": mean}',
+        "llm-average-saving",
+        "llm-total-saving",
+    ),
+    "reported: rounding to a whole unit": evidence(
+        "reported_rows", "Fraction(1, 2 * 10**decimals)", "Fraction(1, 10**decimals)", "vit-saving"
+    ),
+    "reported: the plus-minus ignored": evidence(
+        "reported_numbers",
+        "one.half + one.spread if spreads",
+        "one.half if spreads",
+        "llm-figures-within-spreads",
+        "gains-mostly-within-spreads",
+    ),
+    "reported: an order turned": evidence(
+        "reported_scores",
+        "at_most(b + bar, a) if or_equal",
+        "at_most(a, b + bar) if or_equal",
+        "every-schedule-saves",
+        "better-on-all-tasks",
+    ),
+    "reported: no epoch on all data": evidence(
+        "reported_costs",
+        "(1 + (epochs - 1) * kept / 100) / epochs",
+        "kept / 100",
+        "llm-time-per-sample",
+    ),
+    "reported: intervals that do not reach the last": evidence(
+        "reported_costs", "* cycle // (cycles - 1)", "* cycle // cycles", "published-schedule-cost"
+    ),
+    "reported: scoring for nothing": evidence(
+        "reported_costs",
+        "return on_all + chosen + passes * ",
+        "return on_all + chosen + 0 * ",
+        "published-schedule-cost",
+    ),
     # --- ways of testing
     "all margins zero": checks("agree", "return worst\n", "return 0.0, worst[1]\n", RECURRENT),
     "no number is a margin": checks(

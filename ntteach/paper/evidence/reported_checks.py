@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from itertools import product
 from typing import Any
 
@@ -111,6 +110,7 @@ def somewhere(
 ) -> Evidence:
     """For each case some numbers meet a law, on a line from those printed to a corner.
 
+    A case holds a figure and numbers two by two, whose first ones move alike, and second ones too.
     The corners are those of the rounding, or with `spreads` of the plus-minus. A pass guarantees
     one such point for each case. The controls are laws that no point on the lines meets.
     """
@@ -160,13 +160,13 @@ def _draws(cases: Sequence[Given], setting: Setting, *, spreads: bool = False) -
 
 
 def _lines(given: Given, spreads: bool) -> Iterator[Given]:
-    cells = _cells(given)
-    steps = 50
-    # the first number is the figure that is looked for; it stays as it is printed
-    for sides in product((-1, 1), repeat=len(cells) - 1):
+    figure, *cells = _cells(given)  # the figure that is looked for stays as it is printed
+    steps = 250  # a figure with two decimals is not stepped over
+    for sides in product((-1, 1), repeat=2):
+        pairs = zip(cells, sides * (len(cells) // 2), strict=True)
+        moves = [side * float(one.half + (one.spread if spreads else 0)) for one, side in pairs]
         for step in range(1, steps + 1):
-            x = [cells[0].value]
-            for one, side in zip(cells[1:], sides, strict=True):
-                reach = one.half + (one.spread if spreads else 0)
-                x.append(one.value + side * reach * Fraction(step, steps))
-            yield {**given, "x": list(map(float, x))}
+            moved = [
+                float(one.value) + by * step / steps for one, by in zip(cells, moves, strict=True)
+            ]
+            yield {**given, "x": [float(figure.value), *moved]}
