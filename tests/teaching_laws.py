@@ -162,7 +162,7 @@ def a_teacher_draws_softly_with_these_chances(lib) -> None:
 def chosen(lib, options, k: int, scores: Tensor, generator: Generator, **others) -> Tensor:
     """What a teacher's selection takes."""
     n = len(scores)
-    given = {"strength": options.strength, "weights": None, "groups": None} | others
+    given = {"weights": None, "groups": None} | others
     ages = given.pop("ages", torch.ones(n, dtype=torch.int16))
     times = given.pop("times", torch.zeros(n, dtype=torch.int16))
     return lib.choice.choose(options, k, scores, ages, times, generator, **given).chosen

@@ -84,9 +84,9 @@ def choose(
     times: Tensor,
     chance: Generator,
     *,
-    strength: float,
-    weights: Tensor | None,
-    groups: Tensor | None,
+    by: Tensor | None = None,
+    weights: Tensor | None = None,
+    groups: Tensor | None = None,
 ) -> Choice:
     """The k samples that the rule takes.
 
@@ -97,7 +97,7 @@ def choose(
         ages: (N,), how many epochs ago each was taught.
         times: (N,), how often.
         chance: where all chance is drawn from.
-        strength: of an aged choice.
+        by: (N,), what "auto" chooses by in place of the scores.
         weights: (N,), for "weighted".
         groups: (N,), for "gradnorm".
 
@@ -112,8 +112,11 @@ def choose(
     phi: Tensor | None = None
     if options.select in ("hard", "ntk"):
         keys = scores
-    elif options.select in ("auto", "aged"):
-        keys = infinite_next(selection.aged_keys(scores, ages, strength, times), scores)
+    elif options.select == "auto":
+        assert by is not None
+        keys = infinite_next(selection.aged_keys(by, ages, 1.0, times), scores)
+    elif options.select == "aged":
+        keys = infinite_next(selection.aged_keys(scores, ages, options.strength, times), scores)
     else:
         if options.select == "soft":
             phi = selection.logits(scores, options.temperature, options.draw_from)

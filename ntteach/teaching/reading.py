@@ -1,13 +1,29 @@
-"""What the default teacher reads from its scores, and how strongly it chooses then."""
+"""What the default teacher reads from its scores, and how strongly it chooses then.
+
+Two things can be read without a model of the data. Samples with scores far below the mean are
+learned: teaching them changes little, and what a selection can gain is to leave them out for a
+while. Samples with scores above what the learner had when it knew nothing contradict it; if they
+still do after they were taught, their labels are doubtful, and to choose them for their scores
+would teach the noise. So the default teacher leaves out what is learned, does not tell scores above
+the limit of learning apart, and teaches doubtful samples seldom. Where no score is far below the
+mean it chooses by age alone, which is a shorter run on all data.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ntteach.teaching.memory import LARGEST
+
 SEEN = 65536  # scores that are read at most
+LIMIT = 0.5  # of the mean score: what is below counts as learned, by how far it is below
+RARELY = 0.1  # how often a doubtful sample is taught, against others
+LASTING = (0.5, 0.75)  # shares of contradictions that outlast teaching: no doubt, full doubt
+FEW = 10  # contradictions that say too little
 
 
 @dataclass(frozen=True)
@@ -15,64 +31,105 @@ class Reading:
     """What was read at one selection.
 
     Attributes:
-        spread: 1 - (mean score)^2 / mean(score^2), from 0 (all alike) towards 1.
-        agreement: the rank correlation of the scores with those at the selection before, at least
-            0; 0 before there are two.
-        contradicted: the share of the sum of scores that is held by samples above the mean of the
-            first scores, those which the learner gets wrong more than one that knows nothing.
-        strength: how strongly the teacher chooses: 0 is uniform.
+        mean: of the scores.
+        learned: the share of the samples with scores below half the mean.
+        contradicted: the share of the samples with scores above the mean of the first scores.
+        lasting: of the samples that were contradicted at the selection before and have been taught
+            since, the share that still is; None where there are too few to tell.
+        doubt: from 0, choose by the scores, to 1, contradicted samples are taught a tenth as often.
+        strength: how strongly the teacher chooses: the share of teaching that is withheld from
+            samples for their scores; 0 is uniform, and towards 1 only the highest are taught.
     """
 
-    spread: float
-    agreement: float
+    mean: float
+    learned: float
     contradicted: float
+    lasting: float | None
+    doubt: float
     strength: float
 
     def told(self) -> str:
         """In words, on one line."""
+        lasting = "" if self.lasting is None else f" ({self.lasting:.0%} of it outlasts teaching)"
         return (
-            f"spread {self.spread:.2f}, agreement {self.agreement:.2f}, "
-            f"contradicted {self.contradicted:.2f}, so strength {self.strength:.2f}"
+            f"learned {self.learned:.0%}, contradicted {self.contradicted:.0%}{lasting}, "
+            f"so doubt {self.doubt:.2f}, strength {self.strength:.2f}"
         )
 
 
-def read(scores: Tensor, before: Tensor | None, first_mean: float | None) -> Reading:
-    """Read whether choosing can pay.
+def read(
+    scores: Tensor,
+    first_mean: float,
+    before: Tensor | None = None,
+    taught: Tensor | None = None,
+    doubt: float = 0.0,
+) -> Reading:
+    """Read what can be skipped, and what is in doubt.
 
     Args:
         scores: (N,), now; infinite and NaN ones are left out.
-        before: (N,), at the selection before.
         first_mean: the mean of the first scores.
-    """
-    if len(scores) > SEEN:
-        # a sample of the samples tells as much, and ranks take time
-        places = torch.arange(SEEN) * len(scores) // SEEN
-        scores, before = scores[places], None if before is None else before[places]
-    known = scores.isfinite()
-    values = scores[known].double()
-    if len(values) < 2 or not float(values.square().mean()):
-        return Reading(0.0, 0.0, 0.0, 0.0)
-    spread = 1 - float(values.mean() ** 2 / values.square().mean())
-    agreement = 0.0
-    if before is not None:
-        both = known & before.isfinite()
-        agreement = max(0.0, rank_correlation(scores[both], before[both]))
-    contradicted = 0.0
-    if first_mean is not None and float(values.sum()) > 0:
-        contradicted = float(values[values > first_mean].sum() / values.sum())
-    strength = max(0.0, agreement * spread * (1 - contradicted))
-    return Reading(spread, agreement, contradicted, strength)
-
-
-def rank_correlation(a: Tensor, b: Tensor) -> float:
-    """Spearman's correlation of two vectors; ties have the order of their places.
+        before: (N,), the scores at the selection before.
+        taught: (N,), which samples have been taught since then.
+        doubt: of the reading before, kept where contradictions are too few.
 
     Example:
-        >>> round(rank_correlation(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0.0, 1.0, 9.0])), 6)
-        1.0
+        >>> read(torch.tensor([0.0, 2.0, 2.0, 4.0]), first_mean=3.0).told()
+        'learned 25%, contradicted 25%, so doubt 0.00, strength 0.25'
     """
-    if len(a) < 2:
-        return 0.0
-    ranks = [x.argsort().argsort().double() for x in (a, b)]
-    centred = [x - x.mean() for x in ranks]
-    return float(centred[0] @ centred[1] / (centred[0].norm() * centred[1].norm()))
+    if len(scores) > SEEN:
+        # a sample of the samples tells as much
+        places = torch.arange(SEEN) * len(scores) // SEEN
+        scores = scores[places]
+        before, taught = (None if t is None else t[places] for t in (before, taught))
+    lasting = None
+    if before is not None and taught is not None:
+        contradicted = taught & (before > first_mean) & before.isfinite()
+        if int(contradicted.sum()) >= FEW:
+            lasting = float((scores > first_mean)[contradicted].double().mean())
+            low, high = LASTING
+            doubt = min(1.0, max(0.0, (lasting - low) / (high - low)))
+    known = scores[_known(scores)].double()
+    if not len(known):
+        return Reading(math.nan, 0.0, 0.0, lasting, doubt, 0.0)
+    above_least = known - min(0.0, float(known.min()))
+    mean = float(above_least.mean())
+    taught_share = effective(known, first_mean, doubt=doubt)
+    most = float(taught_share.max())
+    return Reading(
+        mean=float(known.mean()),
+        learned=float((above_least < LIMIT * mean).double().mean()),
+        contradicted=float((known > first_mean).double().mean()),
+        lasting=lasting,
+        doubt=doubt,
+        strength=1 - float(taught_share.mean()) / most if most else 0.0,
+    )
+
+
+def effective(scores: Tensor, first_mean: float, doubt: float) -> Tensor:
+    """What the default teacher chooses by: min(score, half the mean), less where in doubt.
+
+    Scores that can be negative count from the least one.
+
+    Args:
+        scores: (N,), floating; infinite and NaN ones stay as they are.
+        first_mean: the mean of the first scores.
+        doubt: from 0 to 1; at 1 a contradicted sample has a tenth of the score.
+
+    Example:
+        >>> effective(torch.tensor([0.0, 1.0, 3.0, 4.0]), 3.5, doubt=1.0).tolist()
+        [0.0, 1.0, 1.0, 0.10000000149011612]
+    """
+    known = _known(scores)
+    if not bool(known.any()):
+        return scores
+    least = min(0.0, float(scores[known].min()))
+    limit = LIMIT * (float(scores[known].double().mean()) - least)
+    chosen_by = (scores - least).clamp(max=limit)
+    chosen_by = torch.where(scores > first_mean, chosen_by * (1 - (1 - RARELY) * doubt), chosen_by)
+    return torch.where(known, chosen_by, scores)
+
+
+def _known(scores: Tensor) -> Tensor:
+    """Which scores are numbers that were recorded as they are."""
+    return scores.isfinite() & (scores.abs() < LARGEST)

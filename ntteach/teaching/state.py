@@ -53,6 +53,9 @@ def opened(saved: Any, told: dict[str, Any], tensors: dict[str, tuple[torch.dtyp
     for name, kind in _KINDS.items():
         if not isinstance(saved.get(name), kind):
             raise ValueError(f"the teacher's state is damaged: {name!r} is missing or no {kind}")
+    # before anything in it is compared: what is damaged may not even compare
+    if _checksum_or_none(saved) != saved["checksum"]:
+        raise ValueError("the teacher's state is damaged: its checksum does not fit its contents")
     for name, mine in told.items():
         theirs = saved["told"].get(name)
         if theirs != mine:
@@ -70,8 +73,6 @@ def opened(saved: Any, told: dict[str, Any], tensors: dict[str, tuple[torch.dtyp
             raise ValueError(
                 f"the teacher's state is damaged: {name!r} has {len(t)} entries, not {length}"
             )
-    if _checksum_or_none(saved) != saved["checksum"]:
-        raise ValueError("the teacher's state is damaged: its checksum does not fit its contents")
     return saved["tensors"], saved["numbers"]
 
 

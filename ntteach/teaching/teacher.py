@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ntteach.teaching import state
 from ntteach.teaching.choice import Decision, census, choose, decision, generator, shuffled
-from ntteach.teaching.memory import LARGEST, MOST_EPOCHS, Memory, places
+from ntteach.teaching.memory import MOST_EPOCHS, Memory, places
 from ntteach.teaching.options import NO_SCORES, OWN_SCORES, Options, per_sample
 from ntteach.teaching.plan import Plan, plan, whole
-from ntteach.teaching.reading import Reading, read
+from ntteach.teaching.reading import Reading, effective, read
 from ntteach.teaching.sampler import TeachingSampler
 from ntteach.teaching.schedules import constant
 from ntteach.teaching.summary import Report, summary_of
@@ -28,12 +28,12 @@ class Teacher:
     Args:
         samples: N, the size of the data.
         epochs: of the whole run; a taught epoch goes once through its selection.
-        select: "auto" (the default): as "aged", with a strength that is read from the scores at
-            each selection (`reading.read`). "random": a fresh random subset. "hard": the largest
-            scores, Eq. 21. "soft": Gumbel-top-k. "aged": score^strength times the epochs since a
-            sample was taught. "ntk": the largest scores among those that `record` gave, as
-            `ntk_scores`. "weighted": in proportion to `weights`. "gradnorm": in proportion to the
-            mean gradient norm of a sample's group.
+        select: "auto" (the default): as "aged", by what can be read from the scores whether
+            choosing pays (`reading.read`): learned samples rest, doubtful ones are taught seldom.
+            "random": a fresh random subset. "hard": the largest scores, Eq. 21. "soft":
+            Gumbel-top-k. "aged": score^strength times the epochs since a sample was taught.
+            "ntk": the largest scores among those that `record` gave, as `ntk_scores`. "weighted":
+            in proportion to `weights`. "gradnorm": by the gradient norms of a sample's group.
         ratio: the share of the samples in a selection, or a schedule of it.
         every: epochs from one selection to the next, or a schedule of it.
         first: "full": epoch 0 teaches all and scores on the way. "score": `record` scores all
@@ -360,27 +360,24 @@ class Teacher:
                 f"select={options.select!r} chooses by scores of its own and has none yet: call "
                 f"teacher.record(ids, scores) before set_epoch({epoch}), or give them to update"
             )
-        reading: Reading | None = None
-        strength = options.strength
+        ages = self._memory.ages(epoch)
+        reading = by = first_mean = None
         if options.select == "auto":
-            mean = self._first_mean
-            if mean is None:
-                mean = float(scores[scores.isfinite() & (scores.abs() < LARGEST)].double().mean())
-            reading = read(scores, self._before, mean)
-            strength = reading.strength
+            reading, first_mean = self._read(scores, ages)
+            by = effective(scores, first_mean, reading.doubt)
         choice = choose(
             options,
             self.plan.sizes[epoch],
             scores,
-            self._memory.ages(epoch),
+            ages,
             self._memory.times,
             generator(options.seed, "selection", epoch),
-            strength=strength,
+            by=by,
             weights=self._weights,
             groups=self._groups,
         )
         if options.select == "auto":
-            self._first_mean = mean
+            self._first_mean = first_mean
             # on the CPU, `scores` is the table itself, which goes on changing
             self._before = scores.clone()
         self._chosen = choice.chosen.to(places(self.samples))
@@ -390,7 +387,7 @@ class Teacher:
                 epoch=epoch,
                 taught=len(choice.chosen),
                 rule=options.select,
-                strength=strength if options.select in ("auto", "aged") else None,
+                strength=options.strength if options.select == "aged" else None,
                 unseen=unseen,
                 infinite=infinite,
                 nan=nan,
@@ -398,6 +395,17 @@ class Teacher:
                 seconds=time.perf_counter() - begun,
             )
         )
+
+    def _read(self, scores: Tensor, ages: Tensor) -> tuple[Reading, float]:
+        """What the default teacher reads, and the mean of the first scores."""
+        first_mean, doubt, taught = self._first_mean, 0.0, None
+        if first_mean is None:
+            first_mean = read(scores, 0.0).mean
+        last = self._decisions[-1] if self._decisions else None
+        if last is not None and last.reading is not None:
+            doubt = last.reading.doubt
+            taught = ages <= self._epoch + 1 - last.epoch
+        return read(scores, first_mean, self._before, taught, doubt), first_mean
 
     def _told(self) -> dict[str, Any]:
         """What a state must agree in to be this teacher's."""
