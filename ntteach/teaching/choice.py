@@ -97,7 +97,7 @@ def choose(
         ages: (N,), how many epochs ago each was taught.
         times: (N,), how often.
         chance: where all chance is drawn from.
-        by: (N,), what "auto" chooses by in place of the scores.
+        by: (N,), what "auto" chooses by in place of the scores, if anything.
         weights: (N,), for "weighted".
         groups: (N,), for "gradnorm".
 
@@ -113,8 +113,8 @@ def choose(
     if options.select in ("hard", "ntk"):
         keys = scores
     elif options.select == "auto":
-        assert by is not None
-        keys = infinite_next(selection.aged_keys(by, ages, 1.0, times), scores)
+        keys = selection.aged_keys(scores if by is None else by, ages, 1.0, times)
+        keys = infinite_next(keys, scores)
     elif options.select == "aged":
         keys = infinite_next(selection.aged_keys(scores, ages, options.strength, times), scores)
     else:
