@@ -39,9 +39,11 @@ def collect(store: Store, cells: list[Cell], device: str) -> dict[str, Any]:
 def cell_results(store: Store, cell: Cell) -> dict[str, Any]:
     """One cell: for each arm its kind, tuned rate, tuning runs and final runs by seed from 0.
 
-    Arms that are not tuned, or have fewer than two final runs, are left out.
+    Arms that are not tuned are left out; those with fewer than two final runs are told apart, as
+    tried.
     """
     arms: dict[str, Any] = {}
+    tried: dict[str, Any] = {}
     everyone = Cell(cell.task, tuple(ARMS), cell.tuning, cell.final)
     for arm, rate in tune(store, everyone, Clock(), make=False).items():
         by_seed = {run["seed"]: run for run in store.of(cell.task.name, arm, rate)}
@@ -50,12 +52,13 @@ def cell_results(store: Store, cell: Cell) -> dict[str, Any]:
             if seed not in by_seed:
                 break
             runs.append(by_seed[seed])
-        if len(runs) < 2:
-            continue
         tuning: dict[str, list[float]] = {}
         for run in sorted(store.of(cell.task.name, arm), key=lambda r: (r["rate"], r["seed"])):
             if TUNING <= run["seed"] < TUNING + cell.tuning:
                 tuning.setdefault(f"{run['rate']:g}", []).append(run["metric"])
+        if len(runs) < 2:
+            tried[arm] = {"rate": rate, "tuning": tuning}
+            continue
         arms[arm] = {"kind": ARMS[arm].kind, "rate": rate, "tuning": tuning}
         for key in ("metric", "cost", "samples", "scored", "seconds"):
             values = [run[key] for run in runs]
@@ -63,6 +66,7 @@ def cell_results(store: Store, cell: Cell) -> dict[str, Any]:
             arms[arm][key] = values[0] if key != "metric" and len(set(values)) == 1 else values
     found: dict[str, Any] = {"task": cell.task.name, "metric": cell.task.metric}
     found |= {"samples": cell.task.samples, "epochs": cell.task.epochs, "arms": arms}
+    found |= {"tried": tried}
     if "full" in arms:
         found["power"] = power(cell, arms)
     return found
@@ -83,34 +87,43 @@ def power(cell: Cell, arms: dict[str, Any]) -> dict[str, float]:
     return {"sd": round(sd, 5), "difference": sought, "seeds": needed}
 
 
+MARKERS = "osD^vP*Xph<>"
+
+
 def plot(results: dict[str, Any], path: Path, tasks: tuple[str, ...]) -> None:
     """Test metric against cost, one panel a task: means with 95 % intervals of the mean."""
-    from scipy.stats import t
-
     from ntteach.report.plots import empty_figure, write_figure
 
     cells = [cell for cell in results["cells"] if cell["task"] in tasks]
-    figure = empty_figure(4.2 * len(cells), 4.2)
+    columns = min(2, len(cells))
+    figure = empty_figure(4.6 * columns + 1.6, 3.6 * -(-len(cells) // columns))
+    names = list(dict.fromkeys(arm for cell in cells for arm in cell["arms"]))
+    names = [name for name in names if not name.startswith("short")]
+    handles: dict[str, Any] = {}
     for place, cell in enumerate(cells):
-        axes = figure.add_subplot(1, len(cells), place + 1)
-        line: list[tuple[float, float]] = []
-        for arm, found in cell["arms"].items():
-            cost, n = _mean(found["cost"]), len(found["metric"])
-            mean = statistics.fmean(found["metric"])
-            half = t.ppf(0.975, n - 1) * statistics.stdev(found["metric"]) / math.sqrt(n)
-            ours = found["kind"] == "ours"
-            if arm == "full" or arm.startswith("short"):
-                line.append((cost, mean))
-            marker = "o" if not ours else "s"
-            axes.errorbar(cost, mean, half, fmt=marker, ms=4, lw=1, label=arm)
-        axes.plot(*zip(*sorted(line), strict=True), lw=1, color="0.6", zorder=0)
+        axes = figure.add_subplot(-(-len(cells) // columns), columns, place + 1)
+        points = {arm: _point(found) for arm, found in cell["arms"].items()}
+        line = sorted(p for arm, p in points.items() if arm == "full" or arm.startswith("short"))
+        axes.plot([p[0] for p in line], [p[1] for p in line], ".-", color="0.6", zorder=0)
+        for number, arm in enumerate(names):
+            if arm in points:
+                cost, mean, half = points[arm]
+                style = {"marker": MARKERS[number % len(MARKERS)], "color": f"C{number % 10}"}
+                handles[arm] = axes.errorbar(cost, mean, half, ls="", ms=5, lw=1, **style)
         axes.set_title(cell["task"])
         axes.set_xlabel("cost, in full runs")
         axes.set_ylabel("test accuracy" if cell["metric"] == "accuracy" else "nats a character")
         if cell["metric"] == "nats":
-            axes.invert_yaxis()
-        axes.legend(fontsize=6)
+            axes.invert_yaxis()  # better is up
+    figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)
     write_figure(figure, path)
+
+
+def _point(found: dict[str, Any]) -> tuple[float, float, float]:
+    """Mean cost, mean metric and the half width of its interval."""
+    metric = found["metric"]
+    mean, half, _ = paired(metric, [0.0] * len(metric))
+    return _mean(found["cost"]), mean, half
 
 
 def _mean(values: float | list[float]) -> float:
