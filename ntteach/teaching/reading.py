@@ -94,15 +94,15 @@ def read(
         return Reading(math.nan, 0.0, 0.0, lasting, doubt, 0.0)
     above_least = known - min(0.0, float(known.min()))
     mean = float(above_least.mean())
-    taught_share = effective(known, first_mean, doubt=doubt)
-    most = float(taught_share.max())
+    by = effective(known, first_mean, doubt)
+    most = float(by.max())
     return Reading(
         mean=float(known.mean()),
         learned=float((above_least < LIMIT * mean).double().mean()),
         contradicted=float((known > first_mean).double().mean()),
         lasting=lasting,
         doubt=doubt,
-        strength=1 - float(taught_share.mean()) / most if most else 0.0,
+        strength=1 - float(by.mean()) / most if most else 0.0,
     )
 
 
@@ -121,15 +121,17 @@ def effective(scores: Tensor, first_mean: float, doubt: float) -> Tensor:
         [0.0, 1.0, 1.0, 0.10000000149011612]
     """
     known = _known(scores)
-    if not bool(known.any()):
+    numbers = scores if bool(known.all()) else scores[known]
+    if not len(numbers):
         return scores
-    least = min(0.0, float(scores[known].min()))
-    limit = LIMIT * (float(scores[known].double().mean()) - least)
-    chosen_by = (scores - least).clamp(max=limit)
-    chosen_by = torch.where(scores > first_mean, chosen_by * (1 - (1 - RARELY) * doubt), chosen_by)
-    return torch.where(known, chosen_by, scores)
+    least = min(0.0, float(numbers.min()))
+    limit = LIMIT * (float(numbers.mean(dtype=torch.float64)) - least)
+    by = (scores - least).clamp(max=limit)
+    if doubt:
+        by = torch.where(scores > first_mean, by * (1 - (1 - RARELY) * doubt), by)
+    return by if len(numbers) == len(scores) else torch.where(known, by, scores)
 
 
 def _known(scores: Tensor) -> Tensor:
-    """Which scores are numbers that were recorded as they are."""
-    return scores.isfinite() & (scores.abs() < LARGEST)
+    """Which scores are numbers, and were recorded as they are."""
+    return scores.abs() < LARGEST

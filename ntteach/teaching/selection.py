@@ -220,9 +220,10 @@ def aged_keys(scores: Tensor, ages: Tensor, strength: float, times: Tensor | Non
     """
     if not 0 <= strength < INFINITE:
         raise ValueError(f"a strength is a finite number, 0 or more; got {strength}")
-    logs = log_scores(scores)
-    unseen = logs == INFINITE  # 0 times infinity would be NaN
-    keys = torch.where(unseen, logs, strength * logs.masked_fill(unseen, 0.0))
+    keys = log_scores(scores)
+    if strength != 1:
+        unseen = keys == INFINITE  # 0 times infinity would be NaN
+        keys = torch.where(unseen, keys, strength * keys.masked_fill(unseen, 0.0))
     keys += ages.double().log()
     # 32767 times this is less than the logarithms of any two ages differ by
     return keys if times is None else keys - 1e-10 * times
