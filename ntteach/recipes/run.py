@@ -273,9 +273,10 @@ def decayed(total_steps: int, warm_up: float = 0.05) -> Callable[[int], float]:
     warm = max(1, round(warm_up * total_steps))
 
     def factor(step: int) -> float:
+        if step >= total_steps:
+            return 0.0
         if step < warm:
             return (step + 1) / warm
-        progress = min(1.0, (step - warm) / max(1, total_steps - warm))
-        return (1 + math.cos(math.pi * progress)) / 2
+        return (1 + math.cos(math.pi * (step - warm) / (total_steps - warm))) / 2
 
     return factor

@@ -20,7 +20,12 @@ def teach(job: Job) -> Run:
     given = job.settings
     images = {"digits": data.digits, "faces": data.faces}[given.data]()
     teacher = given.teacher(len(images.train))
-    loader = DataLoader(indexed(images.train), batch_size=given.batch_size, sampler=teacher.sampler)
+    loader = DataLoader(
+        indexed(images.train),
+        batch_size=given.batch_size,
+        sampler=teacher.sampler,
+        generator=torch.Generator(),  # else it reads torch's own
+    )
 
     side = images.train.tensors[0].shape[-1]
     model = ViT(

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-from ntteach.report.plots import BLUE, GREY, ORANGE, RED, empty_figure, plot_file, write_figure
+from ntteach.report.plots import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    RED,
+    empty_figure,
+    plot_file,
+    write_figure,
+)
 
 
 class Ages(Protocol):
@@ -19,14 +30,13 @@ class Ages(Protocol):
 
 
 class Read(Protocol):
-    """What the default teacher read from its scores, as `ntteach.teaching.Reading` has it."""
+    """What the default teacher read, as `ntteach.teaching.Reading` has it: a dataclass of shares.
 
-    @property
-    def spread(self) -> float: ...
-    @property
-    def agreement(self) -> float: ...
-    @property
-    def contradicted(self) -> float: ...
+    All its fields are in [0, 1], or None; save `mean`, that of the scores.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
     @property
     def strength(self) -> float: ...
 
@@ -55,6 +65,9 @@ class Taught(Protocol):
     def score_ages(self) -> Ages | None: ...
     @property
     def decisions(self) -> Sequence[Selected]: ...
+
+
+_LINES = ((GREEN, ":"), (RED, ":"), (GREY, "-."), (ORANGE, "--"), (BLUE, "-"))
 
 
 def curve(rows: Sequence[Mapping[str, Any]], file: str | Path) -> Path:
@@ -153,18 +166,16 @@ def _times(axes: Any, report: Taught) -> None:
 
 def _readings(axes: Any, read: Sequence[tuple[int, Read]], epochs: int) -> None:
     places = [epoch for epoch, _ in read]
-    for name, colour, line, width in (
-        ("spread", ORANGE, "--", 1.2),
-        ("agreement", GREY, "-.", 1.2),
-        ("contradicted", RED, ":", 1.2),
-        ("strength", BLUE, "-", 2.5),
-    ):
+    # the strength last, on top of what it was made of
+    shares = [*sorted(asdict(read[0][1]).keys() - {"mean", "strength"}), "strength"]
+    for name, (colour, line) in zip(shares, _LINES[-len(shares) :], strict=True):
         values = [getattr(reading, name) for _, reading in read]
-        # a line needs two points
-        axes.plot(places, values, line, color=colour, linewidth=width, label=name)
-        if len(read) == 1:
-            axes.plot(places, values, "o", color=colour, markersize=3 + 2 * (name == "strength"))
-    axes.legend(loc="upper center", ncols=2, fontsize=8)
+        drawn = [math.nan if value is None else value for value in values]
+        width = 2.5 if name == "strength" else 1.2
+        axes.plot(places, drawn, line, color=colour, linewidth=width, label=name)
+        if len(read) == 1:  # a line of one point shows nothing
+            axes.plot(places, drawn, "o", color=colour, markersize=3 + 2 * (name == "strength"))
+    axes.legend(loc="upper center", ncols=3, fontsize=8, columnspacing=1)
     _frame(axes, "epoch", ticks=True)
     axes.set_xlim(-0.5, epochs - 0.5)
     axes.set_ylim(-0.05, 1.4)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from ntteach.report.output import UserError, writable, write_whole
 
 # distinct also to those who tell no red from green, and by shape
-BLUE, ORANGE, RED, GREY = "#0072b2", "#e69f00", "#c1121f", "#777777"
+BLUE, ORANGE, RED, GREY, GREEN = "#0072b2", "#e69f00", "#c1121f", "#777777", "#009e73"
 _THERE, _PROMISED, _WRONG, _MEASURED = BLUE, ORANGE, RED, GREY
 _SIZES = {"o": 5, ".": 4, "_": 9, "D": 6, "X": 8}
 _FORMATS = ("png", "pdf", "svg")
