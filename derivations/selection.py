@@ -422,6 +422,36 @@ STOPS = [
     ),
 ]
 
+# %% [markdown]
+# ## Losses as scores, and a temperature
+#
+# Where the loss of a sequence is half the sum of the squares of its residuals, a choice by a
+# threshold on losses is one on squared norms, that of Eq. 21.
+#
+# A soft choice takes the largest of perturbed scores: here $t$ and $u$ are the scores of two
+# sequences, $w$ and $\kappa$ their noise. If a temperature $\tau > 0$ divides score and noise, the
+# difference of two keys is divided by $\tau$ and keeps its sign: no temperature changes a choice.
+# If it divides the score alone, scores count for the more the lower it is.
+
+# %%
+SCORES = [
+    (
+        "losses: a choice by half the squared norms",
+        total(r, lambda x: psi[x] * total(M, lambda y: HALF * Phi[x, y] ** 2)),
+        HALF * total(r, lambda x: psi[x] * total(M, lambda y: Phi[x, y] ** 2)),
+    ),
+    (
+        "temperature: on score and noise",
+        (t + w) / tau - (u + kappa) / tau,
+        ((t + w) - (u + kappa)) / tau,
+    ),
+    (
+        "temperature: on the score alone",
+        tau * ((t / tau + w) - (u / tau + kappa)),
+        (t - u) - tau * (kappa - w),
+    ),
+]
+
 # %%
 IDENTITIES = [
     *THRESHOLD,
@@ -433,6 +463,7 @@ IDENTITIES = [
     *CONVERGENCE,
     *SUBSET,
     *STOPS,
+    *SCORES,
 ]
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ DERIVATIONS = next(
 
 # Modules, what they may import of ntteach ("." is ntteach itself: where it lies, its version), and
 # what of other packages besides the standard library. The first pattern that fits is the layer.
-MATHEMATICS = "learner sequences losses gradients tangent* rkhs* bounds* oracles symbols"
+MATHEMATICS = "learner sequences losses gradients tangent* rkhs* bounds* teaching* oracles symbols"
 LAYERS: list[tuple[str, str, str]] = [
     # the names of the package; all but __version__ load when they are used
     (

@@ -74,6 +74,10 @@ def evidence(module: str, old: str, new: str, *moved: str) -> Edit:
     return Edit(f"ntteach/paper/evidence/{module}.py", old, new, moved)
 
 
+def teaching(module: str, old: str, new: str, *moved: str) -> Edit:
+    return Edit(f"ntteach/teaching/{module}.py", old, new, moved)
+
+
 def rkhs(module: str, old: str, new: str, *moved: str) -> Edit:
     return Edit(f"ntteach/rkhs/{module}.py", old, new, moved)
 
@@ -598,6 +602,40 @@ EDITS = {
         "attained = at_most(reached, infimum)",
         "attained = True",
         "teaching-optimum-exists",
+    ),
+    # --- the teacher in a training loop
+    "teacher: the smallest keys": teaching(
+        "selection", "(keys > threshold).nonzero()", "(keys < threshold).nonzero()", "taught-choice"
+    ),
+    "teacher: hard selection turned": teaching(
+        "choice",
+        """("hard", "ntk"):
+        keys = scores""",
+        """("hard", "ntk"):
+        keys = -scores""",
+        "taught-choice",
+        "choice-made-anew",
+    ),
+    "teacher: residuals in another norm": teaching(
+        "scores",
+        "vector_norm(residual.flatten(1), dim=1)",
+        "vector_norm(residual.flatten(1), 1, dim=1)",
+        "taught-choice",
+    ),
+    "teacher: a temperature without effect": teaching(
+        "selection", "return phi / temperature", "return phi", "temperature-on-score"
+    ),
+    "teacher: a temperature on the noise": evidence(
+        "teacher_laws",
+        "score / temperature + one",
+        "(score + one) / temperature",
+        "temperature-on-score",
+    ),
+    "teacher: nothing is learned by a step": evidence(
+        "teacher_laws",
+        "eta = 0 * case.eta if still else case.eta",
+        "eta = 0 * case.eta",
+        "choice-made-once",
     ),
     # --- numbers as printed
     "reported: two digits of a time exchanged": evidence(

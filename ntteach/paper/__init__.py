@@ -35,6 +35,7 @@ from ntteach.paper import (
     sufficient_reduction_proof,
     sufficient_reduction_repairs,
     tangent_kernel,
+    taught_choice,
     teaching_algorithm,
     value_gradient,
     variants,
@@ -72,6 +73,7 @@ registry = Registry(
         loss_constants,  # Proposition 4 and Section 4.3: what they ask of the loss
         greedy_choice,  # Section 4.3: Eqs. 20, 21
         teaching_algorithm,  # Appendix A.5: Algorithm 1
+        taught_choice,  # Eq. 21 and Algorithm 1 in practice
         reported_times,  # the abstract, Sections 5 and 6, Appendices C and D: Tables 1-3, 7, 8
         reported_gains,
         reported_choices,

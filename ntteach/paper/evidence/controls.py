@@ -16,6 +16,7 @@ from ntteach.paper.evidence import (
     reported_controls,
     selection_controls,
     space_controls,
+    teacher_controls,
 )
 
 _ONES = {"W_Q": [[1]], "W_K": [[1]], "W_V": [[1]]}
@@ -217,4 +218,5 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     **reported_controls.CONTROLS,
     **selection_controls.CONTROLS,
     **space_controls.CONTROLS,
+    **teacher_controls.CONTROLS,
 }

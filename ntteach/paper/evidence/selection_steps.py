@@ -101,7 +101,7 @@ def show_exact(x: Any) -> str:
     return repr(x) if isinstance(x, float) else str(x)
 
 
-def _decided(choosing: Choosing) -> tuple[Hypothesis, ...]:
+def decided(choosing: Choosing) -> tuple[Hypothesis, ...]:
     """The paper's hypotheses, and that Eq. 21 leaves no tie to break."""
     greedy, case = choosing.greedy, choosing.case
     return (
@@ -139,7 +139,7 @@ def subset_step_spares_the_rest(
     if all_chosen:
         choosing = Choosing(choosing.case, choosing.count, choosing.per, choosing.about)
     case = choosing.case
-    hypotheses = _decided(choosing)
+    hypotheses = decided(choosing)
     moving = any(x != 0 for x in case.g)
     hypotheses += (Hypothesis("some residual is not zero", show(case.g), moving),)
     if not hypotheses[-2].met:
@@ -169,7 +169,7 @@ def tidy_all(x: Array) -> Array:
 def norms_steepen_the_gradient(given: Given, arithmetic: Arithmetic) -> Finding:
     """The sequences of Eq. 20 have the largest norm of their functional gradient."""
     choosing = read_choosing(given, arithmetic)
-    hypotheses = _decided(choosing)
+    hypotheses = decided(choosing)
     by_norm = best(choosing.count, choosing.size, choosing.norm)
     greedy = choosing.greedy
     values = ", ".join(
@@ -270,7 +270,7 @@ def greedy_is_steepest(given: Given, arithmetic: Arithmetic, *, weighed: bool = 
             f"<g_i, (K g)_i> chooses {named(by_score)}",
             by_score == best_choices,
         )
-    hypotheses = _decided(choosing)
+    hypotheses = decided(choosing)
     diagonal = case.K.diagonal()
     values = ", ".join(
         f"{named([one])}: {show(choosing.rate(one))}"

@@ -31,6 +31,7 @@ from ntteach.paper.evidence import (
     space_kernel_laws,
     space_laws,
     space_learning_laws,
+    teacher_laws,
 )
 from ntteach.paper.evidence.arithmetic import BLOCKS, EXACT, FLOATS, Finding, Law
 from ntteach.paper.evidence.attention_domains import Domain
@@ -50,6 +51,7 @@ DOMAINS: dict[str, Domain] = {
     **space_kernel_laws.DOMAINS,
     **space_learning_laws.DOMAINS,
     **selection_domains.DOMAINS,
+    **teacher_laws.DOMAINS,
 }
 
 # Every law takes a case as data and an arithmetic, so that the search (floats) and the replay
@@ -75,6 +77,7 @@ LAWS: dict[str, Law] = {
     **space_learning_laws.LAWS,
     **space_evolution_laws.LAWS,
     **selection_domains.LAWS,
+    **teacher_laws.LAWS,
 }
 
 
