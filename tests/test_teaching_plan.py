@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
@@ -263,11 +265,9 @@ def test_a_plan_is_plain_data():
 
 # --- what is refused ----------------------------------------------------------------------------
 
-FLAT = {"ratio": constant(0.5), "every": constant(1)}
 
-
-def teacher(samples=10, **told):
-    return lambda: Teacher(samples, **({"epochs": 4} | told))
+def teacher(samples: Any = 10, epochs: Any = 4, **told: Any) -> Callable[[], Teacher]:
+    return lambda: Teacher(samples, epochs=epochs, **told)
 
 
 REFUSED = {
@@ -351,7 +351,10 @@ REFUSED = {
     "batch size": (lambda: teacher()().total_steps(0), "batch_size .* got 0"),
     "accumulation": (lambda: teacher()().total_steps(1, 0), "grad_accum .* got 0"),
     "world size": (lambda: teacher()().total_steps(1, 1, -1), "world_size .* got -1"),
-    "batch size in part": (lambda: teacher()().total_steps(1.5), r"batch_size .* got 1\.5"),
+    "batch size in part": (
+        lambda: teacher()().total_steps(1.5),  # pyright: ignore[reportArgumentType]
+        r"batch_size .* got 1\.5",
+    ),
 }
 
 
