@@ -63,7 +63,8 @@ def ask(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_
     def run(*argv: object) -> Answer:
         capfd.readouterr()
         status = cli.main(["teach", *map(str, argv)])
-        return (status, *capfd.readouterr())
+        out, err = capfd.readouterr()
+        return status, out, err
 
     return run
 

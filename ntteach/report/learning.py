@@ -67,7 +67,7 @@ class Taught(Protocol):
     def decisions(self) -> Sequence[Selected]: ...
 
 
-_LINES = ((GREEN, ":"), (RED, ":"), (GREY, "-."), (ORANGE, "--"), (BLUE, "-"))
+_LINES = ((RED, ":"), (GREEN, (0, (5, 1, 1, 1, 1, 1))), (GREY, "-."), (ORANGE, "--"))
 
 
 def curve(rows: Sequence[Mapping[str, Any]], file: str | Path) -> Path:
@@ -168,17 +168,19 @@ def _readings(axes: Any, read: Sequence[tuple[int, Read]], epochs: int) -> None:
     places = [epoch for epoch, _ in read]
     # the strength last, on top of what it was made of
     shares = [*sorted(asdict(read[0][1]).keys() - {"mean", "strength"}), "strength"]
-    for name, (colour, line) in zip(shares, _LINES[-len(shares) :], strict=True):
+    for n, name in enumerate(shares):
+        colour, line = (BLUE, "-") if name == "strength" else _LINES[n % len(_LINES)]
         values = [getattr(reading, name) for _, reading in read]
         drawn = [math.nan if value is None else value for value in values]
         width = 2.5 if name == "strength" else 1.2
-        axes.plot(places, drawn, line, color=colour, linewidth=width, label=name)
+        axes.plot(places, drawn, linestyle=line, color=colour, linewidth=width, label=name)
         if len(read) == 1:  # a line of one point shows nothing
             axes.plot(places, drawn, "o", color=colour, markersize=3 + 2 * (name == "strength"))
     axes.legend(loc="upper center", ncols=3, fontsize=8, columnspacing=1)
     _frame(axes, "epoch", ticks=True)
     axes.set_xlim(-0.5, epochs - 0.5)
     axes.set_ylim(-0.05, 1.4)
+    axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     axes.set_title("read from the scores: how strongly to choose", fontsize=10)
 
 
