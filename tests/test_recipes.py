@@ -517,7 +517,7 @@ def test_a_missing_package_is_named(
         if name.partition(".")[0] == module:
             monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, module, None)
-    refused(ask(*words, "--out", "new"), package, "ntteach[recipes]")
+    refused(ask(*words, "--out", "new"), f"pip install {package}", "'recipes'")
     assert not Path("new").exists()
 
 

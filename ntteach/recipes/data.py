@@ -124,5 +124,6 @@ def _optional(module: str) -> Any:
     except ImportError as error:
         package = _INSTALLED_AS[module.partition(".")[0]]
         raise UserError(
-            f"this recipe needs {package}, which is not installed: pip install 'ntteach[recipes]'"
+            f"these data come with {package}, which is not installed: pip install {package}, "
+            f"or ntteach with the extra 'recipes'"
         ) from error
