@@ -2,11 +2,11 @@
 
 Two things can be read without a model of the data. Samples with scores far below the mean are
 learned: teaching them changes little, and what a selection can gain is to leave them out for a
-while. Samples with scores above what the learner had when it knew nothing contradict it; if they
-still do after they were taught, their labels are doubtful, and to choose them for their scores
-would teach the noise. So the default teacher leaves out what is learned, does not tell scores above
-the limit of learning apart, and teaches doubtful samples seldom. Where no score is far below the
-mean it chooses by age alone, which is a shorter run on all data.
+while. A sample whose score is above its own first one contradicts what was learned since; if such
+samples mostly still do after they were taught, their labels are doubtful, and to choose them for
+their scores would teach the noise. So the default teacher leaves out what is learned, does not tell
+scores above the limit of learning apart, and teaches doubtful samples seldom. Where no score is far
+below the mean it chooses by age alone, which is a shorter run on all data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SEEN = 65536  # scores that are read at most
 LIMIT = 0.5  # of the mean score: what is below counts as learned, by how far it is below
 RARELY = 0.1  # how often a doubtful sample is taught, against others
 LASTING = (0.5, 0.75)  # shares of contradictions that outlast teaching: no doubt, full doubt
-FEW = 10  # contradictions that say too little
+FEW = 20  # contradictions that say too little
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Reading:
     Attributes:
         mean: of the scores.
         learned: the share of the samples with scores below half the mean.
-        contradicted: the share of the samples with scores above the mean of the first scores.
+        contradicted: the share of the samples with scores above their first ones.
         lasting: of the samples that were contradicted at the selection before and have been taught
             since, the share that still is; None where there are too few to tell.
         doubt: from 0, choose by the scores, to 1, contradicted samples are taught a tenth as often.
@@ -59,7 +59,7 @@ class Reading:
 
 def read(
     scores: Tensor,
-    first_mean: float,
+    first: Tensor,
     before: Tensor | None = None,
     taught: Tensor | None = None,
     doubt: float = 0.0,
@@ -68,57 +68,58 @@ def read(
 
     Args:
         scores: (N,), now; infinite and NaN ones are left out.
-        first_mean: the mean of the first scores.
+        first: (N,), the first score of each sample; infinite where there is none.
         before: (N,), the scores at the selection before.
         taught: (N,), which samples have been taught since then.
         doubt: of the reading before, kept where contradictions are too few.
 
     Example:
-        >>> read(torch.tensor([0.0, 2.0, 2.0, 4.0]), first_mean=3.0).told()
+        >>> read(torch.tensor([0.0, 2.0, 2.0, 4.0]), torch.full((4,), 3.0)).told()
         'learned 25%, contradicted 25%, so doubt 0.00, strength 0.25'
     """
     if len(scores) > SEEN:
         # a sample of the samples tells as much
         places = torch.arange(SEEN) * len(scores) // SEEN
-        scores = scores[places]
+        scores, first = scores[places], first[places]
         before, taught = (None if t is None else t[places] for t in (before, taught))
     lasting = None
     if before is not None and taught is not None:
-        contradicted = taught & (before > first_mean) & before.isfinite()
+        contradicted = taught & (before > first) & before.isfinite()
         if int(contradicted.sum()) >= FEW:
-            lasting = float((scores > first_mean)[contradicted].double().mean())
+            lasting = float((scores > first)[contradicted].double().mean())
             low, high = LASTING
             doubt = min(1.0, max(0.0, (lasting - low) / (high - low)))
-    known = scores[_known(scores)].double()
+    numbers = _known(scores)
+    known, first = scores[numbers].double(), first[numbers].double()
     if not len(known):
         return Reading(math.nan, 0.0, 0.0, lasting, doubt, 0.0)
     above_least = known - min(0.0, float(known.min()))
     mean = float(above_least.mean())
-    by = effective(known, first_mean, doubt)
+    by = effective(known, first, doubt)
     most = float(by.max())
     return Reading(
         mean=float(known.mean()),
         learned=float((above_least < LIMIT * mean).double().mean()),
-        contradicted=float((known > first_mean).double().mean()),
+        contradicted=float((known > first).double().mean()),
         lasting=lasting,
         doubt=doubt,
-        strength=1 - float(by.mean()) / most if most else 0.0,
+        strength=max(0.0, 1 - float(by.mean()) / most) if most else 0.0,
     )
 
 
-def effective(scores: Tensor, first_mean: float, doubt: float) -> Tensor:
+def effective(scores: Tensor, first: Tensor, doubt: float) -> Tensor:
     """What the default teacher chooses by: min(score, half the mean), less where in doubt.
 
     Scores that can be negative count from the least one.
 
     Args:
         scores: (N,), floating; infinite and NaN ones stay as they are.
-        first_mean: the mean of the first scores.
+        first: (N,), the first score of each sample.
         doubt: from 0 to 1; at 1 a contradicted sample has a tenth of the score.
 
     Example:
-        >>> effective(torch.tensor([0.0, 1.0, 3.0, 4.0]), 3.5, doubt=1.0).tolist()
-        [0.0, 1.0, 1.0, 0.10000000149011612]
+        >>> effective(torch.tensor([0.0, 1.0, 3.0, 4.0]), torch.full((4,), 3.5), doubt=0.5).tolist()
+        [0.0, 1.0, 1.0, 0.550000011920929]
     """
     known = _known(scores)
     numbers = scores if bool(known.all()) else scores[known]
@@ -128,7 +129,7 @@ def effective(scores: Tensor, first_mean: float, doubt: float) -> Tensor:
     limit = LIMIT * (float(numbers.mean(dtype=torch.float64)) - least)
     by = (scores - least).clamp(max=limit)
     if doubt:
-        by = torch.where(scores > first_mean, by * (1 - (1 - RARELY) * doubt), by)
+        by = torch.where(scores > first, by * (1 - (1 - RARELY) * doubt), by)
     return by if len(numbers) == len(scores) else torch.where(known, by, scores)
 
 

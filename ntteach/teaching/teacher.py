@@ -120,7 +120,7 @@ class Teacher:
         self._order = _no_order()  # of the epoch
         self._loss_weights: Tensor | None = None  # (N,), on the device of the scores
         self._before: Tensor | None = None  # scores at the selection before, for "auto"
-        self._first_mean: float | None = None
+        self._first: Tensor | None = None  # first scores, for "auto"
         self._decisions: list[Decision] = []
         self._updates = 0
         self._update_seconds = 0.0
@@ -286,11 +286,11 @@ class Teacher:
                 "chosen": self._chosen,
                 "loss_weights": self._loss_weights,
                 "before": self._before,
+                "first": self._first,
             },
             {
                 "epoch": self._epoch,
                 "taught": list(self._taught),
-                "first_mean": self._first_mean,
                 "decisions": [asdict(made) for made in self._decisions],
                 "updates": self._updates,
                 "update_seconds": self._update_seconds,
@@ -315,6 +315,7 @@ class Teacher:
                 "chosen": (places(n), None),
                 "loss_weights": (torch.float32, n),
                 "before": (torch.float32, n),
+                "first": (torch.float32, n),
             },
         )
         decisions = [decision(**made) for made in numbers["decisions"]]
@@ -323,10 +324,10 @@ class Teacher:
         weights = tensors["loss_weights"]
         self._chosen = _copy(tensors["chosen"])
         self._before = _copy(tensors["before"])
+        self._first = _copy(tensors["first"])
         self._loss_weights = None if weights is None else weights.to(device, copy=True)
         self._epoch = numbers["epoch"]
         self._taught = list(numbers["taught"])
-        self._first_mean = numbers["first_mean"]
         self._decisions = decisions
         self._updates = numbers["updates"]
         self._update_seconds = numbers["update_seconds"]
@@ -361,10 +362,13 @@ class Teacher:
                 f"teacher.record(ids, scores) before set_epoch({epoch}), or give them to update"
             )
         ages = self._memory.ages(epoch)
-        reading = by = first_mean = None
+        reading = by = first = None
         if options.select == "auto":
-            reading, first_mean = self._read(scores, ages)
-            by = effective(scores, first_mean, reading.doubt)
+            first = scores
+            if self._first is not None:
+                first = torch.where(self._first == float("inf"), scores, self._first)
+            reading = self._read(scores, first, ages)
+            by = effective(scores, first, reading.doubt)
         choice = choose(
             options,
             self.plan.sizes[epoch],
@@ -377,9 +381,9 @@ class Teacher:
             groups=self._groups,
         )
         if options.select == "auto":
-            self._first_mean = first_mean
             # on the CPU, `scores` is the table itself, which goes on changing
             self._before = scores.clone()
+            self._first = self._before if first is scores else first
         self._chosen = choice.chosen.to(places(self.samples))
         self._loss_weights = self._spread(choice.chosen, choice.weights)
         self._decisions.append(
@@ -396,16 +400,13 @@ class Teacher:
             )
         )
 
-    def _read(self, scores: Tensor, ages: Tensor) -> tuple[Reading, float]:
-        """What the default teacher reads, and the mean of the first scores."""
-        first_mean, doubt, taught = self._first_mean, 0.0, None
-        if first_mean is None:
-            first_mean = read(scores, 0.0).mean
+    def _read(self, scores: Tensor, first: Tensor, ages: Tensor) -> Reading:
+        """What the default teacher reads, given what it read before."""
         last = self._decisions[-1] if self._decisions else None
-        if last is not None and last.reading is not None:
-            doubt = last.reading.doubt
-            taught = ages <= self._epoch + 1 - last.epoch
-        return read(scores, first_mean, self._before, taught, doubt), first_mean
+        if last is None or last.reading is None:
+            return read(scores, first)
+        taught = ages <= self._epoch + 1 - last.epoch
+        return read(scores, first, self._before, taught, last.reading.doubt)
 
     def _told(self) -> dict[str, Any]:
         """What a state must agree in to be this teacher's."""
@@ -438,7 +439,7 @@ class Teacher:
             )
 
     def _bytes(self) -> int:
-        held = (self._chosen, self._order, self._loss_weights, self._before)
+        held = (self._chosen, self._order, self._loss_weights, self._before, self._first)
         held += (self._weights, self._groups)
         return int(self._memory.bytes_per_sample() * self.samples) + sum(
             t.nbytes for t in held if t is not None
