@@ -723,7 +723,8 @@ HELD: dict[str, tuple[dict[str, Any], float]] = {
     "aged": ({"select": "aged"}, 8 + 4),
     "soft": ({"select": "soft"}, 8 + 4),
     "soft, reweighted": ({"select": "soft", "reweight": True}, 8 + 4 + 4),
-    "auto": ({"select": "auto"}, 8 + 4 + 4),
+    "auto": ({"select": "auto"}, 8 + 4 + 4),  # and 4 more from its second selection
+    "auto, later": ({"select": "auto", "epochs": 3}, 8 + 4 + 8),
     "weighted": ({"select": "weighted", "weights": torch.ones(1000)}, 8 + 4 + 4),
     "weighted, reweighted": (
         {"select": "weighted", "weights": torch.ones(1000), "reweight": True},
@@ -749,8 +750,8 @@ def test_a_teacher_holds_the_bytes_that_are_documented(name):
     teacher.update(ids, torch.rand(1000, generator=torch.Generator()))
     if told["select"] in ("ntk", "gradnorm"):
         teacher.record(ids, torch.rand(1000, generator=torch.Generator()))
-    if teacher.epochs == 2:
-        teacher.set_epoch(1)
+    for epoch in range(1, teacher.epochs):
+        teacher.set_epoch(epoch)
     assert teacher.report().bytes_per_sample == expected
     held = [value for value in every_tensor(teacher) if isinstance(value, Tensor)]
     assert sum(t.nbytes for t in held) / 1000 == expected

@@ -57,8 +57,8 @@ class Teacher:
     do not look at the score of a sample, and place none.
 
     A teacher holds 8 bytes a sample (10 with scores that do not come from teaching), 4 for each
-    place in the order of an epoch and 4 for each selected sample, and 4 a sample each for
-    `weights`, for `reweight` and for "auto", 8 for `groups`.
+    place in the order of an epoch and 4 for each selected sample; 4 a sample more for `weights` or
+    `reweight`, and 8 for "auto" or `groups`.
 
     Raises:
         ValueError: for arguments out of range, or that contradict each other.
@@ -441,9 +441,9 @@ class Teacher:
     def _bytes(self) -> int:
         held = (self._chosen, self._order, self._loss_weights, self._before, self._first)
         held += (self._weights, self._groups)
-        return int(self._memory.bytes_per_sample() * self.samples) + sum(
-            t.nbytes for t in held if t is not None
-        )
+        # the first scores are those before, until there are others
+        once = {id(t): t.nbytes for t in held if t is not None}
+        return int(self._memory.bytes_per_sample() * self.samples) + sum(once.values())
 
 
 def _no_order() -> Tensor:
