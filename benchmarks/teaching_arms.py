@@ -43,7 +43,7 @@ class Rule:
 
     def loss(self, ids: Tensor, losses: Tensor) -> Tensor:
         """Records the losses; returns what to differentiate."""
-        self.scores[ids] = losses.detach()
+        self.scores[ids] = losses.detach().cpu()
         return losses.mean()
 
 
@@ -144,7 +144,7 @@ class InfoBatch(Rule):
 
     def loss(self, ids: Tensor, losses: Tensor) -> Tensor:
         super().loss(ids, losses)
-        return (losses * self.weights[ids]).mean()
+        return (losses * self.weights[ids].to(losses.device)).mean()
 
 
 class SeTa(InfoBatch):

@@ -20,6 +20,11 @@ class Data:
     test_x: Tensor
     test_y: Tensor
 
+    def to(self, device: str) -> Data:
+        """The same on another device."""
+        there = (t.to(device) for t in (self.x, self.y, self.test_x, self.test_y))
+        return Data(*there)
+
 
 def name_of(learner: str, task: object, base: object, names: tuple[str, ...]) -> str:
     """How the store and the tables call a task: its learner, and what is not as in the base."""

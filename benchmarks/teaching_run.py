@@ -40,8 +40,8 @@ def run(task: Task, arm: Arm | str, seed: int, rate: float, device: str = "cpu")
         training with all choosing (the test is not in it).
     """
     arm = ARMS[arm] if isinstance(arm, str) else arm
-    data = task.data(seed)
-    x, y = data.x.to(device), data.y.to(device)
+    data = task.data(seed).to(device)
+    x, y = data.x, data.y
     model = task.model(seed).to(device)
     start = now(device)
     rule = arm.make(len(x), task.epochs, seed)
