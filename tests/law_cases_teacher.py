@@ -12,6 +12,9 @@ TWO_CLASSES = {"logits": [[0, 1], [0, 0]], "labels": [0, 0]}
 # sums of squares 4 and 5, of absolute values 2 and 3; then 9 and 8, 3 and 4
 SAME = {"outputs": [[2, 0], [2, 1]], "targets": [[0, 0], [0, 0]], "size": 1}
 OTHER = {"outputs": [[3, 0], [2, 2]], "targets": [[0, 0], [0, 0]], "size": 1}
+# means 2 and 3/2; in batches padded to 4 and to 1 the scores are 1 and 3/2
+SHARED = {"tokens": [[2, 2], ["3/2"]], "padded": [4, 1]}
+UNPADDED = SHARED | {"padded": [2, 1]}
 APART = {"J": [[1, 0], [0, 1]], "g": [3, 2], "size": 1}
 AHEAD = APART | {"g": [5, 2]}
 COLD = {"scores": [1, 0], "noise": [0, 2], "temperature": "1/100", "size": 1}
@@ -24,6 +27,8 @@ CASES: dict[str, Cases] = {
     "losses choose": ([SAME, OTHER], []),
     "losses choose, absolute": ([SAME], [OTHER]),
     "losses choose, weighted": ([SAME], [OTHER]),
+    "padded scores order as means": ([UNPADDED], [SHARED]),
+    "scores over tokens order as means": ([SHARED, UNPADDED], []),
     "old choice is greedy": ([AHEAD], [APART]),
     "old choice is greedy, no step": ([AHEAD, APART], []),
     "cold choice is hard": ([COLD, AGREEING], []),

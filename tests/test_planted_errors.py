@@ -631,6 +631,12 @@ EDITS = {
         "(score + one) / temperature",
         "temperature-on-score",
     ),
+    "teacher: a mean over the padded length": teaching(
+        "scores",
+        "total / mask.sum(1).clamp(min=1) if reduce",
+        "total / mask.shape[1] if reduce",
+        "token-means-as-scores",
+    ),
     "teacher: nothing is learned by a step": evidence(
         "teacher_laws",
         "eta = 0 * case.eta if still else case.eta",

@@ -119,6 +119,46 @@ CLAIMS = (
         derivation="derivations/selection.py",
     ),
     Claim(
+        key="padded-means-as-scores",
+        number="Appendix C.1",
+        kind="sentence",
+        locus="Appendix C.1, paragraph on the setting: a loss for each sample",
+        statement="The scores of the published code for language models put samples in the order "
+        "of their losses.",
+        encoded="The code divides the sum of a sample's token losses by the length that its batch "
+        "is padded to. Of two samples, the one with the larger mean over its own tokens has no "
+        "smaller score.",
+        checks=refuted(
+            "padded scores order as means",
+            "padded token losses",
+            "scores over tokens order as means",
+        ),
+        expected=record("refuted"),
+        found="The score depends on what else is in the batch, and within a batch it goes by the "
+        "sum, so that long answers come first.",
+        counterexample=case(_LAWS + "padded_scores_order", tokens=[[2, 2], [1]], padded=[5, 1]),
+    ),
+    Claim(
+        key="token-means-as-scores",
+        number="Appendix C.1",
+        kind="repair",
+        locus="Appendix C.1, paragraph on the setting: a loss for each sample",
+        statement="Means over a sample's own tokens, as by `ntteach.teaching.token_mean`, depend "
+        "on no padding and put samples in the order of their mean losses.",
+        encoded="Against lists, with anything in the padding; the order is searched.",
+        checks=(
+            check("token_mean against lists", "loops", "teacher_checks:mean_over_tokens"),
+            searched(
+                "scores over tokens order as means",
+                "padded token losses",
+                "padded scores order as means",
+            ),
+        ),
+        expected=record("supported"),
+        found="A sum is the other choice; then long samples come first on purpose.",
+        repairs="padded-means-as-scores",
+    ),
+    Claim(
         key="temperature-on-noise",
         number="Section 5",
         kind="sentence",

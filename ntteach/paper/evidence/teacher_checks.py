@@ -14,7 +14,7 @@ from torch.func import grad
 from ntteach import gradients, learner, losses, oracles
 from ntteach.checks.agree import agree
 from ntteach.claims import Claim, Evidence, Mutant, Outcome, Setting
-from ntteach.teaching import Teacher, residual_norm, selection
+from ntteach.teaching import Teacher, residual_norm, selection, token_mean
 
 F64 = torch.float64
 Rows = list[list[int]]
@@ -99,6 +99,52 @@ def _is_best(rows: tuple[Tensor, Tensor], choose: Choose, size: int) -> bool:
     most = max(sum(chosen) for chosen in combinations(squares, size))
     chosen = choose(outputs, targets, size)
     return len(set(chosen)) == size and sum(squares[i] for i in chosen) == most
+
+
+@dataclass(frozen=True, eq=False)
+class Padded:
+    """Token losses of a batch, padded with numbers that mean nothing, and which of them count."""
+
+    losses: Tensor
+    valid: Tensor
+
+    def __str__(self) -> str:
+        return f"lengths {self.valid.sum(1).tolist()} in {self.valid.shape[1]}"
+
+
+def mean_over_tokens(claim: Claim, setting: Setting) -> Evidence:
+    """`token_mean` against the mean over each sample's own tokens, in lists.
+
+    A pass guarantees equality to rounding whatever stands in the padding, NaN among it.
+    """
+    g = Generator().manual_seed(setting.seed)
+    cases = []
+    for more in range(setting.scaled(4, 20)):
+        lengths = torch.tensor([3, 1, 4, 2])
+        valid = torch.arange(4 + more) < lengths[:, None]
+        filled = torch.rand(valid.shape, generator=g, dtype=F64)
+        filled[~valid] = float("nan") if more % 2 else 7.0
+        cases.append(Padded(filled, valid))
+
+    def reference(case: Padded) -> tuple[Tensor, Tensor]:
+        rows = [x[v].tolist() for x, v in zip(case.losses, case.valid, strict=True)]
+        means = torch.tensor([math.fsum(row) / len(row) for row in rows], dtype=F64)
+        return means, 1e-14 * means
+
+    def over_all(case: Padded) -> Tensor:
+        return case.losses.masked_fill(~case.valid, 0).mean(1)
+
+    return agree(
+        lambda case: token_mean(case.losses, case.valid),
+        reference,
+        cases,
+        mutants={
+            "over the padded length": over_all,
+            "summed": lambda case: token_mean(case.losses, case.valid, "sum"),
+            "padding counted": lambda case: token_mean(case.losses),
+        },
+        scope="float64, four samples of 1 to 4 tokens, padded by 0 to 3, or to 19",
+    )
 
 
 # --- the loop -------------------------------------------------------------------------------------

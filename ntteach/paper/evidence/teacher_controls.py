@@ -22,6 +22,12 @@ CONTROLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "the second loss is larger": {"logits": [[3, 4, 0, 0], _EVEN], "labels": [0, 0]},
         "no such class": {"logits": [_EVEN, [3, 4, 0, 0]], "labels": [0, -1]},
     },
+    "padded-means-as-scores": {
+        "padded alike": {"tokens": [[2, 2], [1, 1]], "padded": [4, 4]},
+        "not padded": {"tokens": [[2, 2], [1]], "padded": [2, 1]},
+        "the second mean is larger": {"tokens": [[1, 1], [2]], "padded": [4, 1]},
+        "cut short": {"tokens": [[2, 2], [1, 1]], "padded": [6, 1]},
+    },
     "temperature-on-noise": {
         "the same noise": {**_COLD, "noise": [2, 2]},
         "noise that agrees": {**_COLD, "noise": [2, 0]},

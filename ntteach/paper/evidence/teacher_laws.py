@@ -100,6 +100,40 @@ def losses_choose(given: Given, arithmetic: Arithmetic, *, loss: str = "squared"
     )
 
 
+def padded_scores_order(given: Given, arithmetic: Arithmetic, *, padded: bool) -> Finding:
+    """Of two samples, that with the larger mean loss over its tokens has no smaller score.
+
+    `given["tokens"]` holds the losses of the tokens of each sample, and `given["padded"]` the
+    length its batch is padded to. A score is the sum over the length padded to, where padding
+    counts as 0; or without `padded` over the tokens that there are, where this is true.
+    """
+    tokens = [[arithmetic.number(str(x)) for x in row] for row in given["tokens"]]
+    lengths = given["padded"]
+    means = [sum(row) / len(row) for row in tokens]
+    scores = [
+        sum(row) / (length if padded else len(row))
+        for row, length in zip(tokens, lengths, strict=True)
+    ]
+    own = [len(row) for row in tokens]
+    return Finding(
+        (
+            Hypothesis(
+                "padded to no less than its tokens",
+                f"{own} tokens in {lengths} places",
+                all(n <= length for n, length in zip(own, lengths, strict=True)),
+            ),
+            Hypothesis(
+                "the first of two means is larger",
+                f"{show(means[0])} and {show(means[1])}",
+                not at_most(means[0], means[1]),
+            ),
+        ),
+        "the score of the first is no smaller",
+        f"scores {show(scores[0])} and {show(scores[1])}",
+        at_most(scores[1], scores[0]),
+    )
+
+
 # --- by scores that are old -----------------------------------------------------------------------
 
 
@@ -193,6 +227,8 @@ LAWS: dict[str, Law] = {
     "losses choose": losses_choose,
     "losses choose, absolute": partial(losses_choose, loss="absolute"),
     "losses choose, weighted": partial(losses_choose, loss="weighted"),
+    "padded scores order as means": partial(padded_scores_order, padded=True),
+    "scores over tokens order as means": partial(padded_scores_order, padded=False),
     "old choice is greedy": old_choice_is_greedy,
     "old choice is greedy, no step": partial(old_choice_is_greedy, still=True),
     "cold choice is hard": partial(cold_choice_is_hard, on_noise=False),
@@ -221,6 +257,22 @@ DOMAINS: dict[str, Domain] = {
         ],
         "two samples of 2 to 4 classes, logits whole multiples of log 2 from -3 to 3",
     ),
+    "padded token losses": (
+        [
+            st.tuples(
+                st.lists(
+                    st.lists(st.integers(0, 4), min_size=1, max_size=3), min_size=2, max_size=2
+                ),
+                _whole(0, 3, 2),
+            ).map(
+                lambda drawn: {
+                    "tokens": drawn[0],
+                    "padded": [len(row) + more for row, more in zip(*drawn, strict=True)],
+                }
+            )
+        ],
+        "two samples of 1 to 3 tokens with losses from 0 to 4, padded by 0 to 3",
+    ),
     "perturbed scores": (
         [
             st.fixed_dictionaries(
@@ -238,6 +290,7 @@ DOMAINS: dict[str, Domain] = {
 }
 
 replay_loss_orders_as_cross_entropy = partial(replayed, loss_orders_as_cross_entropy)
+replay_padded_scores_order = partial(replayed, partial(padded_scores_order, padded=True))
 replay_old_choice_is_greedy = partial(replayed, old_choice_is_greedy)
 replay_cold_choice_is_hard_on_noise_too = partial(
     replayed, partial(cold_choice_is_hard, on_noise=True)
