@@ -92,6 +92,8 @@ MARKERS = "osD^vP*Xph<>"
 
 def plot(results: dict[str, Any], path: Path, tasks: tuple[str, ...]) -> None:
     """Test metric against cost, one panel a task: means with 95 % intervals of the mean."""
+    import matplotlib
+
     from ntteach.report.plots import empty_figure, write_figure
 
     cells = [cell for cell in results["cells"] if cell["task"] in tasks]
@@ -116,7 +118,8 @@ def plot(results: dict[str, Any], path: Path, tasks: tuple[str, ...]) -> None:
         if cell["metric"] == "nats":
             axes.invert_yaxis()  # better is up
     figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)
-    write_figure(figure, path)
+    with matplotlib.rc_context({"svg.hashsalt": "ntteach"}):  # else its ids are random
+        write_figure(figure, path)
 
 
 def _point(found: dict[str, Any]) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""Write what is generated in the documents: two pages of `docs/` and the tables in README.md.
+"""Write what is generated in the documents: three pages of `docs/` and the tables in README.md.
 
     python tools/generate.py            write
     python tools/generate.py --check    exit 1, naming the file, if something is out of date
@@ -20,6 +20,8 @@ sys.path.insert(0, str(ROOT))
 
 import antk_tables  # noqa: E402
 import function_space_tables  # noqa: E402
+import teaching_page  # noqa: E402
+import teaching_tables  # noqa: E402
 
 from ntteach.claims import Claim  # noqa: E402
 from ntteach.paper import registry  # noqa: E402
@@ -166,6 +168,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "antk-speed": antk_tables.speed,
     "antk-accuracy": antk_tables.accuracy,
     "teachers": function_space_tables.hard,
+    "teaching": teaching_tables.short_table,
 }
 
 
@@ -191,6 +194,7 @@ def main() -> int:
     wanted = {
         "docs/statements.md": statements(),
         "docs/teachers.md": teachers(),
+        "docs/teaching.md": teaching_page.page(),
         "README.md": readme(),
     }
     stale = [
