@@ -341,6 +341,25 @@ def test_a_file_with_another_object_is_refused(tmp_path):
         teacher_of("soft").load(tmp_path / "model.pt")
 
 
+class Trap:
+    """What a pickle can do to those who open it."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (self.folder,)
+
+
+def test_a_file_that_would_run_something_is_refused_and_runs_nothing(tmp_path):
+    torch.save(
+        begun("soft").state_dict() | {"x": Trap(str(tmp_path / "sprung"))}, tmp_path / "t.pt"
+    )
+    with pytest.raises(ValueError, match=r"t\.pt is no teacher's state"):
+        teacher_of("soft").load(tmp_path / "t.pt")
+    assert os.listdir(tmp_path) == ["t.pt"]
+
+
 FOREIGN: dict[str, tuple[dict[str, Any], str]] = {
     "samples": ({"samples": N + 1}, "samples=24"),
     "epochs": ({"epochs": EPOCHS + 1}, "epochs=6"),
