@@ -115,7 +115,7 @@ def verdicts(results: Cell | None = None) -> str:
     return (
         f"The default teacher against the better of the two controls at the same cost, {n} tasks: "
         f"behind outside the interval on {_names(controls, -1)}, ahead outside it on "
-        f"{_names(controls, 1)}. Against the full run at 30 % more cost: behind on "
+        f"{_names(controls, 1)}. Against the full run, which costs 1.00 to its 0.70: behind on "
         f"{_names(full, -1)}, ahead on {_names(full, 1)}. The intervals are for one comparison "
         f"each; of {2 * n}, {0.05 * 2 * n:.1f} may be expected to exclude a difference of 0 by "
         "chance."
