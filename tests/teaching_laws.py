@@ -29,6 +29,7 @@ FOLDER = Path(ntteach.teaching.__file__).parent
 # each after those that it imports
 MODULES = (
     "schedules",
+    "arguments",
     "plan",
     "selection",
     "memory",

@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 RULES = ("auto", "random", "hard", "soft", "aged", "ntk", "weighted", "gradnorm")
 # the scores of these are no losses: they come from `record`, or beside the losses
 OWN_SCORES = ("ntk", "gradnorm")
@@ -60,22 +57,6 @@ class Options:
                 "reweight is wrong beside a floor or a cap, which change the chances: "
                 f"got floor={self.floor}, cap={self.cap}"
             )
-
-
-def per_sample(name: str, values: object, samples: int, *, integers: bool) -> Tensor:
-    """A vector with one number per sample, on the CPU.
-
-    Raises:
-        ValueError: for another shape or kind of number.
-    """
-    tensor = torch.as_tensor(values).detach().cpu()
-    kind = "whole numbers" if integers else "numbers"
-    if tensor.shape != (samples,) or (integers and tensor.is_floating_point()):
-        raise ValueError(
-            f"{name} are {samples} {kind}, one per sample; "
-            f"got {tensor.dtype} of shape {tuple(tensor.shape)}"
-        )
-    return tensor.long() if integers else tensor.float()
 
 
 def _between(name: str, value: float, low: float, high: float) -> None:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from torch import Tensor
 from torch.utils.data import Sampler
 
-if TYPE_CHECKING:
-    from ntteach.teaching.teacher import Teacher
+
+class Source(Protocol):
+    """What the ids come from: a teacher."""
+
+    def remaining(self) -> Tensor:
+        """The ids that are still to be taught in this epoch."""
+        ...
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch."""
+        ...
 
 
 class TeachingSampler(Sampler[int]):
@@ -18,7 +28,7 @@ class TeachingSampler(Sampler[int]):
     twice, and an epoch that was broken off goes on where its last update was.
     """
 
-    def __init__(self, teacher: Teacher) -> None:
+    def __init__(self, teacher: Source) -> None:
         self.teacher = teacher
 
     def __len__(self) -> int:
@@ -34,7 +44,7 @@ class TeachingSampler(Sampler[int]):
         self.teacher.set_epoch(epoch)
 
 
-def _walk(order) -> Iterator[int]:
+def _walk(order: Tensor) -> Iterator[int]:
     # by pieces: a list of all ids would take eight times the tensor's memory
     for piece in order.split(65536):
         yield from piece.tolist()

@@ -6,19 +6,19 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ntteach.teaching import state
+from ntteach.teaching.arguments import batch, only_for, schedule
 from ntteach.teaching.choice import Decision, census, choose, decision, generator, shuffled
 from ntteach.teaching.memory import MOST_EPOCHS, Memory, places
-from ntteach.teaching.options import NO_SCORES, OWN_SCORES, Options, per_sample
+from ntteach.teaching.options import NO_SCORES, OWN_SCORES, Options
 from ntteach.teaching.plan import Plan, plan, whole
 from ntteach.teaching.reading import Reading, effective, read
 from ntteach.teaching.sampler import TeachingSampler
-from ntteach.teaching.schedules import constant
 from ntteach.teaching.summary import Report, summary_of
 
 
@@ -101,13 +101,13 @@ class Teacher:
         self.plan: Plan = plan(
             samples,
             epochs,
-            _schedule("ratio", ratio),
-            _schedule("every", every),
+            schedule("ratio", ratio),
+            schedule("every", every),
             first=first,
             final_full=final_full,
         )
-        self._weights = _only_for(select, "weighted", "weights", weights, samples)
-        self._groups = _only_for(select, "gradnorm", "groups", groups, samples)
+        self._weights = only_for(select, "weighted", "weights", weights, samples)
+        self._groups = only_for(select, "gradnorm", "groups", groups, samples)
         if reweight and self._weights is not None and not bool(self._weights.all()):
             raise ValueError(
                 "reweight divides by the chance of being drawn: no weight may be 0, got "
@@ -221,10 +221,10 @@ class Teacher:
         """
         begun = time.perf_counter()
         self._begun()
-        ids, losses = _batch(ids, losses, "losses")
+        ids, losses = batch(ids, losses, "losses")
         values = losses
         if scores is not None:
-            ids, values = _batch(ids, scores, "scores")
+            ids, values = batch(ids, scores, "scores")
         elif self.options.select in OWN_SCORES:
             values = None  # a loss is no such score
         self._memory.write(ids, values, self._epoch, taught=True)
@@ -246,7 +246,7 @@ class Teacher:
         Raises:
             ValueError: for other shapes, or an id out of range.
         """
-        ids, scores = _batch(ids, scores, "scores")
+        ids, scores = batch(ids, scores, "scores")
         self._memory.write(ids, scores, max(self._epoch, 0), taught=False)
 
     def report(self) -> Report:
@@ -452,48 +452,3 @@ def _no_order() -> Tensor:
 
 def _copy(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.clone()
-
-
-def _schedule(name: str, value: Any) -> Callable[[float], float]:
-    if callable(value):
-        return cast("Callable[[float], float]", value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(
-            f"{name} is a number or a schedule such as cosine(0.2, 0.8), got {value!r}"
-        )
-    return constant(value)
-
-
-def _only_for(select: str, rule: str, name: str, values: Any, samples: int) -> Tensor | None:
-    if (values is None) == (select == rule):
-        raise ValueError(
-            f"{name} go with select={rule!r}, and only with it; got select={select!r} "
-            f"{'without' if values is None else 'with'} {name}"
-        )
-    if values is None:
-        return None
-    tensor = per_sample(name, values, samples, integers=rule == "gradnorm")
-    good = tensor >= 0 if rule == "gradnorm" else (tensor >= 0) & tensor.isfinite()
-    if not bool(good.all()):
-        raise ValueError(f"{name} are finite and 0 or more, got {tensor[~good][0].item()}")
-    return tensor
-
-
-def _batch(ids: Tensor | Sequence[int], values: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    ids = torch.as_tensor(ids)
-    if ids.dim() != 1 or ids.is_floating_point() or ids.dtype == torch.bool:
-        raise ValueError(
-            f"ids are whole numbers (n,), got {ids.dtype} of shape {tuple(ids.shape)}; "
-            "indexed(dataset) puts them into each batch"
-        )
-    if (
-        not isinstance(values, Tensor)
-        or not values.is_floating_point()
-        or values.shape != ids.shape
-    ):
-        shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-        raise ValueError(
-            f"{name} are one number per id, {tuple(ids.shape)}, got {shape}: compute the loss with "
-            'reduction="none" and take its mean over what belongs to one sample'
-        )
-    return ids.long(), values
