@@ -42,7 +42,9 @@ class Teacher:
         floor: the share of each selection that is drawn at random.
         cap: samples with scores above this quantile are chosen after all others; an infinite score
             is the highest. Without effect on "random".
-        temperature, draw_from: of a soft draw; see `selection.logits`.
+        temperature: of a soft draw; it divides the score, never the noise.
+        draw_from: "log": soft draws in proportion to score^(1/temperature); "score": to
+            exp(score/temperature), as the paper's published code meant to.
         reweight: whether `update` weighs the losses so that a batch's mean is an unbiased estimate
             of the mean over all data; "soft" and "weighted" only, without floor and cap. Samples
             whose score is NaN count as 0 while others are left.
