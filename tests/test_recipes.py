@@ -23,7 +23,8 @@ from torch import Tensor
 
 from ntteach import cli
 from ntteach.recipes import data, folder, lm, settings, vit
-from ntteach.recipes.run import Run, decayed
+from ntteach.recipes.rate import decayed
+from ntteach.recipes.run import Run
 from ntteach.recipes.settings import Settings, schedule, schedule_text
 from ntteach.report import learning
 from ntteach.report.output import UserError
@@ -85,9 +86,9 @@ def rows(name: str) -> list[dict[str, Any]]:
 
 
 def lasting(value: Any) -> Any:
-    """All but times, which no two runs share, and the checksum over them."""
+    """All but times, which no two runs share, the checksum over them, and the memory held."""
     if isinstance(value, dict):
-        timed = {"seconds", "update_seconds", "selection_seconds", "checksum"}
+        timed = {"seconds", "update_seconds", "selection_seconds", "checksum", "bytes_per_sample"}
         return {name: lasting(one) for name, one in value.items() if name not in timed}
     if isinstance(value, Tensor):
         return str(value.dtype), value.tolist()
@@ -233,7 +234,7 @@ CHANCE = random.Random(20261120)
     ("options", "steps"),
     [
         ((), sorted(CHANCE.sample(range(1, 18), 2))),
-        (("--select", "soft", "--first", "score"), sorted(CHANCE.sample(range(1, 14), 2))),
+        (("--select", "soft", "--first", "score"), [1, CHANCE.randrange(2, 14)]),
         (("--select", "random", "--every", "2", "--final-full", "1"), [1, 5]),
     ],
 )
@@ -248,6 +249,27 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(
             killed(ask, monkeypatch, later, "vit", "--out", name, "--resume", "--save-every", 2)
         assert ask("vit", "--out", name, "--resume")[0] == 0
         assert ended(name) == ended("whole")
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_an_epoch_that_was_taught_but_not_written_down_is_not_lost(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, epoch: int
+):
+    told = (*FACES, "--epochs", 3, "--save-every", 1)
+    assert ask(*told, "--out", "whole")[0] == 0
+
+    def die(self: Run, evaluate: Any) -> None:
+        if len(self.rows) == epoch:
+            raise Killed
+        end(self, evaluate)
+
+    end = Run.end_epoch
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "end_epoch", die)
+        with pytest.raises(Killed):
+            ask(*told, "--out", "a")
+    assert ask("vit", "--out", "a", "--resume")[0] == 0
+    assert ended("a") == ended("whole")
 
 
 def test_a_killed_language_model_goes_on(ask: Ask, monkeypatch: pytest.MonkeyPatch):
@@ -321,7 +343,12 @@ def test_a_process_killed_by_the_system_goes_on(ask: Ask, tmp_path: Path):
 def test_a_run_that_is_over_stays_as_it_is(ask: Ask):
     first = ask(*FACES, "--epochs", 2, "--out", "a")
     before = ended("a")
-    assert ask("vit", "--out", "a", "--resume")[:2] == first[:2]
+    # killed after its last checkpoint, before these were written
+    Path("a", "metrics.jsonl").unlink()
+    Path("a", "summary.json").unlink()
+    again = ask("vit", "--out", "a", "--resume")
+    assert again[0] == 0
+    assert again[1].partition("overhead")[0] == first[1].partition("overhead")[0]
     assert ended("a") == before
 
 

@@ -131,4 +131,7 @@ def _look(folder: Path, *, resume: bool) -> None:
 
 
 def _damaged(path: Path) -> str:
-    return f"{str(path)!r} is damaged, or no checkpoint: start again in another folder"
+    return (
+        f"{str(path)!r} is damaged, or no checkpoint of this recipe as it is now: start again in "
+        f"another folder"
+    )

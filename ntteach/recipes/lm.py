@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 
 from ntteach.recipes import data
 from ntteach.recipes.models import LanguageModel
-from ntteach.recipes.run import Job, Run, decayed, running
+from ntteach.recipes.rate import decayed
+from ntteach.recipes.run import Job, Run, running
 from ntteach.teaching import indexed
 
 CONTEXT = 64

@@ -1,4 +1,4 @@
-"""What surrounds the loop of a recipe: checkpoints, metrics, interrupts, progress, a rate's decay.
+"""What surrounds the loop of a recipe: checkpoints, metrics, interrupts, progress.
 
 A recipe builds its model, teacher, optimizer and learning-rate schedule and hands them to
 `running`. After a kill at any step, a run that is resumed selects what the uninterrupted one would
@@ -7,7 +7,7 @@ have selected, and on a CPU ends with the same weights.
 
 from __future__ import annotations
 
-import math
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,6 +22,7 @@ from torch import Tensor
 from ntteach.recipes import folder as files
 from ntteach.recipes.data import Data
 from ntteach.recipes.settings import Settings
+from ntteach.recipes.signals import handled
 from ntteach.report.output import UserError, progress
 from ntteach.teaching import Teacher
 
@@ -191,7 +192,8 @@ class Run:
         if self._signal:
             raise UserError(
                 f"{self._signal} after {self.steps} of {self.total_steps} steps; go on with "
-                f"`ntteach teach {self.job.settings.recipe} --out {self.job.folder} --resume`"
+                f"`ntteach teach {self.job.settings.recipe} "
+                f"--out {shlex.quote(str(self.job.folder))} --resume`"
             )
 
     def go_on(self) -> None:
@@ -240,43 +242,5 @@ def running(job: Job, data: Data, **parts: Any) -> Iterator[Run]:
             run.go_on()
         else:
             run.save()  # so that a kill at any time leaves something to go on from
-        with _signals(run.interrupt):
+        with handled(run.interrupt):
             yield run
-
-
-@contextmanager
-def _signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    try:
-        before = [signal.signal(number, handler) for number in numbers]
-    except ValueError:  # not in the main thread, which alone gets signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, old in zip(numbers, before, strict=True):
-            signal.signal(number, old)
-
-
-def decayed(total_steps: int, warm_up: float = 0.05) -> Callable[[int], float]:
-    """The factor of the learning rate at each step: up in a line, then half a cosine down to 0.
-
-    Args:
-        total_steps: after which it is 0; `Teacher.total_steps` knows them.
-        warm_up: the share of them in which it rises.
-
-    >>> rate = decayed(100, warm_up=0.1)
-    >>> rate(0), rate(9), rate(100)
-    (0.1, 1.0, 0.0)
-    """
-    warm = max(1, round(warm_up * total_steps))
-
-    def factor(step: int) -> float:
-        if step >= total_steps:
-            return 0.0
-        if step < warm:
-            return (step + 1) / warm
-        return (1 + math.cos(math.pi * (step - warm) / (total_steps - warm))) / 2
-
-    return factor

@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 
 from ntteach.recipes import data
 from ntteach.recipes.models import ViT
-from ntteach.recipes.run import Job, Run, decayed, running
+from ntteach.recipes.rate import decayed
+from ntteach.recipes.run import Job, Run, running
 from ntteach.teaching import indexed
 
 PATCH = {"digits": 2, "faces": 5}
