@@ -67,7 +67,7 @@ def when() -> str:
     for cell in results["cells"]:
         if SHORT not in cell["arms"] or FULL not in cell["arms"]:
             continue
-        row = [f"`{cell['task']}`", str(len(cell["arms"][FULL]["metric"]))]
+        row = [f"`{cell['task']}`", str(_seeds(cell))]
         row += [_level(cell, FULL), _level(cell, SHORT)]
         for arm, to in [(arm, SHORT) for arm in arms] + [(OURS, FULL)]:
             known = arm in cell["arms"]
@@ -132,12 +132,19 @@ def conditions(results: Cell) -> str:
         for cell in whole
         if "power" in cell
     )
-    seeds = ", ".join(f"`{cell['task']}` {len(cell['arms'][FULL]['metric'])}" for cell in whole)
+    seeds = ", ".join(
+        f"`{cell['task']}` {_seeds(cell)} after {_tuning(cell)} for tuning" for cell in whole
+    )
+    few = [f"`{c['task']}`" for c in whole if _seeds(c) < c.get("power", {}).get("seeds", 0)]
+    missed = f" Fewer were run on {', '.join(few)}: such a difference may be missed." if few else ""
+    others = {_tuning(cell) for cell in results["cells"] if not _whole(cell)}
+    mapped = ", ".join(str(n) for n in sorted(others))
     count = sum(3 * (len(cell["arms"]) - 1) for cell in whole)
     return (
         f"Seeds: {seeds}. Seeds that a paired t-test at 5 % needs for a power of 80 %, by the "
-        f"tuning runs: {power}. Each seed has its own split, initial weights and order. The "
-        f"tables hold about {count} comparisons, with intervals for one each. Seconds are "
+        f"tuning runs: {power}.{missed} The map's rates are tuned on {mapped or 'no'} seeds: "
+        f"few, so that chance chooses some of them. Each seed has its own split, initial weights "
+        f"and order.\n\nThe tables hold about {count} comparisons, with intervals for one each. Seconds are "
         f"process time on one thread, choosing included, the least of the seeds, since the "
         f"machine did other work beside. {machine['dtype']}, Python "
         f"{machine['python']}, torch {machine['torch']}, {machine['processor']}, "
@@ -233,6 +240,16 @@ def _level(cell: Cell, arm: str) -> str:
 
 def _mean(found: float | list[float]) -> float:
     return statistics.fmean(found) if isinstance(found, list) else found
+
+
+def _seeds(cell: Cell) -> int:
+    """Final seeds of the full run."""
+    return len(cell["arms"][FULL]["metric"])
+
+
+def _tuning(cell: Cell) -> int:
+    """Tuning seeds of the full run."""
+    return max(len(found) for found in cell["arms"][FULL]["tuning"].values())
 
 
 def _least(found: float | list[float]) -> float:
