@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -137,12 +138,18 @@ def violations(module: str, source: str) -> list[str]:
     return [name for name in imports(module, source) if not allowed(name)]
 
 
+@cache
+def imported(module: str) -> tuple[str, ...]:
+    """What a module of the tree imports."""
+    return tuple(imports(module, TREE[module].read_text(encoding="utf-8")))
+
+
 def reached(module: str) -> set[str]:
     """All that a module imports, and what those import; the package's own file aside."""
     found: set[str] = set()
     todo = [module]
     while todo:
-        for name in imports(here := todo.pop(), TREE[here].read_text(encoding="utf-8")):
+        for name in imported(todo.pop()):
             if name not in found:
                 found.add(name)
                 if name in TREE and name != "ntteach":
