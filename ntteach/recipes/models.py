@@ -157,7 +157,7 @@ class _ViTBlock(nn.Module):
         self.down = _linear(hidden, width, draw, bias=True, scale=(2 * layers) ** -0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        # in three pieces: their gradients are joined with one copy, those of a permuted view with two
+        # in three pieces: their gradients are joined with one copy, those of a view with two
         pieces = self.qkv(self.norm_1(x)).chunk(3, -1)
         q, k, v = (z.unflatten(-1, (self.heads, -1)).transpose(1, 2) for z in pieces)
         x = x + self.out(_joined(F.scaled_dot_product_attention(q, k, v)))
