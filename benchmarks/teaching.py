@@ -30,7 +30,7 @@ import teaching_ours  # noqa: F401  # its arms join ARMS
 import teaching_peers
 import torch
 from teaching_arms import ARMS
-from teaching_protocol import Cell, Clock, Late, final, tune
+from teaching_protocol import TIMING, Cell, Clock, Late, final, tune
 from teaching_results import collect, plot
 from teaching_run import Store
 from teaching_tasks import task_of
@@ -70,12 +70,15 @@ CAMPAIGNS: dict[str, list[Cell]] = {
 }
 
 
-def work(store: Store, cells: list[Cell], minutes: float) -> None:
-    """Tune and run every cell, until the time is over."""
+def work(store: Store, cells: list[Cell], minutes: float, rounds: int = 0) -> None:
+    """Tune and run every cell, until the time is over; only time it, where rounds are given."""
     clock = Clock(time.monotonic() + 60 * minutes)
     for cell in cells:
         try:
-            rates = tune(store, cell, clock)
+            rates = tune(store, cell, clock, make=not rounds)
+            if rounds:
+                final(store, replace(cell, final=rounds), rates, clock, TIMING)
+                continue
             final(store, cell, rates, clock)
         except Late:
             print(f"time is over in {cell.task.name}; the same call goes on", flush=True)
@@ -113,6 +116,7 @@ def main() -> int:
     parser.add_argument("--rates", help="another grid, numbers with commas between")
     parser.add_argument("--tuning", type=int, help="seeds for tuning")
     parser.add_argument("--seeds", type=int, help="final seeds")
+    parser.add_argument("--time", type=int, default=0, help="rounds: only seconds, arms in turn")
     parser.add_argument("--minutes", type=float, default=1e6, help="when to stop")
     parser.add_argument("--store", type=Path, help="where runs are kept")
     parser.add_argument("--collect", action="store_true", help="write the results file and plot")
@@ -140,7 +144,7 @@ def main() -> int:
         cells = [_changed(cell, given) for cell in cells]
     except ValueError as error:
         parser.error(str(error))
-    work(store, cells, given.minutes)
+    work(store, cells, given.minutes, given.time)
     if given.collect:
         every = CAMPAIGNS["large"] if cuda else CAMPAIGNS["main"] + CAMPAIGNS["map"]
         results = collect(store, every, given.device)
