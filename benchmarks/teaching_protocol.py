@@ -12,6 +12,7 @@ from teaching_run import Store
 from teaching_tasks import RATES, Task
 
 TUNING = 100  # the first seed for tuning; the final ones begin at 0
+TIMING = 200  # the first seed for seconds: rounds of all arms, one after the other
 FACTOR = 1.6  # between neighbouring rates
 WIDER = 3  # how often a grid is widened at its edges
 
@@ -85,9 +86,9 @@ def tune(store: Store, cell: Cell, clock: Clock, *, make: bool = True) -> dict[s
     return best
 
 
-def final(store: Store, cell: Cell, rates: dict[str, float], clock: Clock) -> None:
-    """Runs every arm at its best rate on the final seeds, arms in turn."""
-    for seed in range(cell.final):
+def final(store: Store, cell: Cell, rates: dict[str, float], clock: Clock, first: int = 0) -> None:
+    """Runs every arm at its best rate on the final seeds from `first`, arms in turn."""
+    for seed in range(first, first + cell.final):
         for arm in _from(tuple(rates), seed):
             clock.check()
             store.run(cell.task, arm, seed, rates[arm])

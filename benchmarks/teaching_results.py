@@ -12,7 +12,7 @@ import scipy
 import sklearn
 from measure import machine
 from teaching_arms import ARMS
-from teaching_protocol import TUNING, Cell, Clock, paired, pairs_needed, tune
+from teaching_protocol import TIMING, TUNING, Cell, Clock, paired, pairs_needed, tune
 from teaching_run import Store
 from teaching_tasks import corpus
 
@@ -60,7 +60,10 @@ def cell_results(store: Store, cell: Cell) -> dict[str, Any]:
             tried[arm] = {"rate": rate, "tuning": tuning}
             continue
         arms[arm] = {"kind": ARMS[arm].kind, "rate": rate, "tuning": tuning}
-        for key in ("metric", "cost", "samples", "scored", "seconds"):
+        timed = [run["seconds"] for seed, run in sorted(by_seed.items()) if seed >= TIMING]
+        if timed:
+            arms[arm]["seconds"] = timed
+        for key in ("metric", "cost", "samples", "scored"):
             values = [run[key] for run in runs]
             # what is planned is the same for all seeds
             arms[arm][key] = values[0] if key != "metric" and len(set(values)) == 1 else values

@@ -326,6 +326,11 @@ def test_tuning_finds_the_peak_of_each_arm_and_widens_its_grid_at_an_edge(
     assert set(found["arms"]) == set(peak)
     assert found["arms"]["hard 0.70"]["rate"] == 0.032
     assert len(found["arms"]["full"]["metric"]) == 3
+    assert "seconds" not in found["arms"]["full"]  # those of a campaign are no measurement
+    protocol.final(store, replace(cell, final=2), best, protocol.Clock(), protocol.TIMING)
+    found = bench.results.cell_results(store, cell)
+    assert found["arms"]["full"]["seconds"] == [0.1, 0.1]
+    assert len(found["arms"]["full"]["metric"]) == 3
 
 
 def test_pairs_needed_is_the_power_of_the_paired_t_test(bench: SimpleNamespace):

@@ -79,7 +79,7 @@ def test_the_default_is_compared_with_the_better_control(tables: ModuleType):
     better["arms"]["auto 0.70"]["metric"] = [0.9, 0.92, 0.91]
     told = tables.verdicts({"cells": [worse, better]})
     assert "2 tasks: behind outside the interval on 1 (`vit`), ahead outside it on 1 (`lm`)" in told
-    assert "to its 0.70: behind on 1 (`vit`), ahead on none" in told
+    assert "less cost: behind on 1 (`vit`), ahead on none" in told
     assert "of 4, 0.2 may" in told
 
 
