@@ -81,6 +81,16 @@ def test_the_default_is_compared_with_the_better_control(tables: ModuleType):
     assert "2 tasks: behind outside the interval on 1 (`vit`), ahead outside it on 1 (`lm`)" in told
     assert "less cost: behind on 1 (`vit`), ahead on none" in told
     assert "of 4, 0.2 may" in told
+    for found in (worse, better):
+        found["arms"]["InfoBatch"] = {"cost": 0.7, "metric": [0.4, 0.41, 0.42]}
+    told = tables.verdicts({"cells": [worse, better]})
+    assert "On `vit` it is ahead of: short 0.70, InfoBatch; behind: full, random 0.70." in told
+    assert "On `lm` it is ahead of: short 0.70, random 0.70, InfoBatch; behind: none." in told
+    del better["arms"]["full"]["metric"][:], better["arms"]["auto 0.70"]["metric"][:]
+    better["arms"]["full"]["metric"] += [0.3, 0.31, 0.32]
+    better["arms"]["auto 0.70"]["metric"] += [0.9, 0.91, 0.921]
+    told = tables.verdicts({"cells": [better]})
+    assert "On `lm` it is ahead of every other arm" in told
 
 
 def test_the_results_are_of_a_whole_run(results: dict[str, Any]):

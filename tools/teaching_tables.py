@@ -119,7 +119,23 @@ def verdicts(results: Cell | None = None) -> str:
         f"{_names(full, -1)}, ahead on {_names(full, 1)}. The intervals are for one comparison "
         f"each; of {2 * n}, {0.05 * 2 * n:.1f} may be expected to exclude a difference of 0 by "
         "chance."
+        + "".join(
+            _against(cell) for cell in results["cells"] if OURS in cell["arms"] and _whole(cell)
+        )
     )
+
+
+def _against(cell: Cell) -> str:
+    """A sentence for one task: which arms the default teacher is ahead of, and behind."""
+    found = {arm: difference(cell, OURS, values(cell, arm)) for arm in cell["arms"] if arm != OURS}
+    ahead, behind = (
+        [arm for arm, d in found.items() if d is not None and sign * d[0] > d[1]]
+        for sign in (1, -1)
+    )
+    if len(ahead) == len(found):
+        return f"\n\nOn `{cell['task']}` it is ahead of every other arm, outside the interval."
+    lists = [", ".join(arms) or "none" for arms in (ahead, behind)]
+    return f"\n\nOn `{cell['task']}` it is ahead of: {lists[0]}; behind: {lists[1]}."
 
 
 def conditions(results: Cell) -> str:
