@@ -130,6 +130,8 @@ def test_what_was_read_is_drawn(tmp_path: Path, figures: list[Any]):
     assert texts(panel) == ["lasting", "learned", "strength"]
     widths = {line.get_label(): line.get_linewidth() for line in panel.lines}
     assert max(widths, key=lambda name: widths[name]) == "strength"
+    learning.teaching(Taught(decisions=READ[1:]), tmp_path / "c.png")
+    assert texts(figures.pop().axes[2]) == ["learned", "strength"]  # what was never read
     # a line of one point shows nothing: there it has a mark
     learning.teaching(Taught(decisions=READ[:1]), tmp_path / "b.png")
     marks = [line.get_marker() for line in figures[1].axes[2].lines]

@@ -104,6 +104,7 @@ def curve(rows: Sequence[Mapping[str, Any]], file: str | Path) -> Path:
     for axes in (left, right):
         _frame(axes, "samples taught")
         axes.set_xlim(left=0)
+        axes.xaxis.get_major_locator().set_params(nbins=6)  # more numbers would touch
     write_figure(figure, path)
     return path
 
@@ -172,6 +173,8 @@ def _readings(axes: Any, read: Sequence[tuple[int, Read]], epochs: int) -> None:
         colour, line = (BLUE, "-") if name == "strength" else _LINES[n % len(_LINES)]
         values = [getattr(reading, name) for _, reading in read]
         drawn = [math.nan if value is None else value for value in values]
+        if all(value is None for value in values):
+            continue
         width = 2.5 if name == "strength" else 1.2
         axes.plot(places, drawn, linestyle=line, color=colour, linewidth=width, label=name)
         if len(read) == 1:  # a line of one point shows nothing
