@@ -47,7 +47,7 @@ CAMPAIGNS: dict[str, list[Cell]] = {
         Cell(task_of("vit"), PLAIN + OURS, 3, 20),
         Cell(task_of("vit,noise=0.2"), PLAIN + OURS, 6, 20),
         Cell(task_of("lm"), PLAIN + OURS, 2, 8),
-        Cell(task_of("lm,noise=0.2"), PLAIN + OURS, 2, 8),
+        Cell(task_of("lm,noise=0.2"), PLAIN + OURS, 4, 8),
     ],
     "map": [
         Cell(task_of(name), MAP, 2, 10)
