@@ -774,6 +774,9 @@ def test_a_teacher_holds_the_bytes_that_are_documented(name):
     assert teacher.report().bytes_per_sample == expected
     held = [value for value in every_tensor(teacher) if isinstance(value, Tensor)]
     assert sum(t.nbytes for t in held) / 1000 == expected
+    restored = Teacher(1000, **({"epochs": 2, "ratio": 0.5} | told))
+    restored.load_state_dict(teacher.state_dict())
+    assert restored.report().bytes_per_sample == expected
 
 
 def every_tensor(teacher: Teacher) -> Iterator[Any]:

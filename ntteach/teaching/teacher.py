@@ -288,7 +288,7 @@ class Teacher:
                 "chosen": self._chosen,
                 "loss_weights": self._loss_weights,
                 "before": self._before,
-                "first": self._first,
+                "first": None if self._first is self._before else self._first,
             },
             {
                 "epoch": self._epoch,
@@ -326,7 +326,7 @@ class Teacher:
         weights = tensors["loss_weights"]
         self._chosen = _copy(tensors["chosen"])
         self._before = _copy(tensors["before"])
-        self._first = _copy(tensors["first"])
+        self._first = self._before if tensors["first"] is None else tensors["first"].clone()
         self._loss_weights = None if weights is None else weights.to(device, copy=True)
         self._epoch = numbers["epoch"]
         self._taught = list(numbers["taught"])
