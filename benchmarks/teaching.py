@@ -44,7 +44,7 @@ QUICK = ("full", "short 0.70", "random 0.70", "hard 0.70", *OURS)
 # Cells: task, arms, seeds for tuning, final seeds.
 CAMPAIGNS: dict[str, list[Cell]] = {
     "main": [
-        Cell(task_of("vit"), PLAIN + OURS, 3, 20),
+        Cell(task_of("vit"), PLAIN + OURS, 6, 20),
         Cell(task_of("vit,noise=0.2"), PLAIN + OURS, 6, 20),
         Cell(task_of("lm"), PLAIN + OURS, 2, 8),
         Cell(task_of("lm,noise=0.2"), PLAIN + OURS, 4, 8),
