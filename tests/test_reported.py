@@ -383,18 +383,22 @@ def _differences() -> Iterator[float]:
         for i in rows:
             for j in range(len(TABLES[table].rows[i][1].split())):
                 yield float(cell((table, i, j)).value)
-    for table in (1, 2, 3, 8):
+    # a model with and without; a row and the full run; the paper's method and another
+    pairs = [(1, 0, 1), (1, 2, 3), (1, 4, 5), (2, 0, 1)]
+    pairs += [(3, 0, row) for row in range(1, 10)] + [(8, 0, row) for row in (1, 2, 3)]
+    for table, before, after in pairs:
         for j in range(1, len(TABLES[table].columns)):
-            column = [cell((table, i, j)) for i in range(len(TABLES[table].rows))]
-            for one in column:
-                for other in column:
-                    gain = float(one.value - other.value)
-                    yield gain
-                    yield gain + float(one.spread + other.spread + one.half + other.half)
-                    yield 100 * gain / float(other.value)
+            one, other = cell((table, before, j)), cell((table, after, j))
+            gain = float(other.value - one.value)
+            yield gain
+            if one.spread:
+                yield gain + float(one.spread + other.spread + one.half + other.half)
+            elif table == 2:
+                yield 100 * gain / float(one.value)
     for i in range(3):
         row = [cell((7, i, j)).value for j in range(7)]
-        yield from (float(a - b) for a in row for b in row)
+        yield from (float(row[0] - b) for b in row[1:])
+        yield float(row[2] - row[3])
         yield from (float(cell((8, j, i + 1)).value - row[3]) for j in (1, 2, 3))
     yield 13.01 - 12.78
     yield 100 * (57.15 / 52.15 - 1)
