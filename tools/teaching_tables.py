@@ -161,8 +161,8 @@ def conditions(results: Cell) -> str:
         f"tuning runs: {power}.{missed} The map's rates are tuned on {mapped or 'no'} seeds: "
         f"few, so that chance chooses some of them. Each seed has its own split, initial weights "
         f"and order.\n\nThe tables hold about {count} comparisons, with intervals for one each. "
-        f"Seconds are process time on one thread, choosing included, the least of rounds in which "
-        f"the arms ran one after the other. {machine['dtype']}, Python "
+        f"Process time on one thread is in the results file and not here: other work on the "
+        f"machine changed it by more than the arms differ. {machine['dtype']}, Python "
         f"{machine['python']}, torch {machine['torch']}, {machine['processor']}, "
         f"{results['date']}."
     )
@@ -172,13 +172,13 @@ def _table(cell: Cell) -> str:
     lines = [
         f"### `{cell['task']}`",
         "",
-        f"| arm | rate | cost | samples | s | {cell['metric']} | − full "
+        f"| arm | rate | cost | samples | {cell['metric']} | − full "
         "| − short, same cost | − random .70 | auto − this |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for arm, found in cell["arms"].items():
         row = [arm, f"{found['rate']:g}", f"{cost(cell, arm):.3f}"]
-        row += [f"{_mean(found['samples']):.0f}", _least(found)]
+        row += [f"{_mean(found['samples']):.0f}"]
         row.append(_level(cell, arm))
         short = None if arm.startswith("short") else short_at(cell, cost(cell, arm))
         others = [values(cell, FULL), short, values(cell, RANDOM)]
@@ -268,10 +268,6 @@ def _seeds(cell: Cell) -> int:
 def _tuning(cell: Cell) -> int:
     """Tuning seeds of the full run."""
     return max(len(found) for found in cell["arms"][FULL]["tuning"].values())
-
-
-def _least(found: dict[str, Any]) -> str:
-    return f"{min(found['seconds']):.2f}" if "seconds" in found else "–"
 
 
 def _whole(cell: Cell) -> bool:
