@@ -71,7 +71,7 @@ def census(scores: Tensor) -> tuple[int, int, int]:
     """How many scores are unseen (infinite), were recorded as infinite, and are NaN."""
     return (
         int((scores == float("inf")).sum()),
-        int((scores.abs() == LARGEST).sum()),
+        int(((scores == LARGEST) | (scores == -LARGEST)).sum()),
         int(scores.isnan().sum()),
     )
 
@@ -128,7 +128,7 @@ def choose(
             assert groups is not None
             norms = scores.where(scores < LARGEST, float("inf"))  # left out of a group's mean
             phi = gradnorm_weights(groups, norms).double().log()
-        keys = phi + selection.gumbel(samples, chance)
+        keys = selection.gumbel(samples, chance).add_(phi)
     if options.cap is not None:
         keys = selection.cap_scores(keys, scores, options.cap)
     chosen = selection.largest(keys, by_rule, chance)
@@ -147,7 +147,8 @@ def infinite_next(keys: Tensor, scores: Tensor) -> Tensor:
         >>> infinite_next(torch.tensor([9.0, 1.0]), torch.tensor([2.0, LARGEST])).argmax()
         tensor(1)
     """
-    return keys.masked_fill(scores == LARGEST, torch.finfo(keys.dtype).max)
+    infinite = scores == LARGEST
+    return keys.masked_fill(infinite, torch.finfo(keys.dtype).max) if infinite.any() else keys
 
 
 def shuffled(chosen: Tensor | None, samples: int, chance: Generator) -> Tensor:

@@ -127,7 +127,7 @@ def effective(scores: Tensor, first: Tensor, doubt: float) -> Tensor:
         return scores
     least = min(0.0, float(numbers.min()))
     limit = LIMIT * (float(numbers.mean(dtype=torch.float64)) - least)
-    by = (scores - least).clamp(max=limit)
+    by = (scores - least if least else scores).clamp(max=limit)
     if doubt:
         by = torch.where(scores > first, by * (1 - (1 - RARELY) * doubt), by)
     return by if len(numbers) == len(scores) else torch.where(known, by, scores)
@@ -135,4 +135,4 @@ def effective(scores: Tensor, first: Tensor, doubt: float) -> Tensor:
 
 def _known(scores: Tensor) -> Tensor:
     """Which scores are numbers, and were recorded as they are."""
-    return scores.abs() < LARGEST
+    return (scores < LARGEST) & (scores > -LARGEST)

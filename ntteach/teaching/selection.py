@@ -125,11 +125,11 @@ def log_scores(scores: Tensor) -> Tensor:
         >>> log_scores(torch.tensor([1.0, 0.0])).tolist()
         [0.0, 0.0]
     """
-    negative = int((scores < 0).sum())
-    if negative:
+    negative = scores < 0
+    if negative.any():
         raise ValueError(
-            f"{negative} of {len(scores)} scores are negative, and this selection takes their "
-            'logarithm: give scores that are 0 or more, or draw_from="score"'
+            f"{int(negative.sum())} of {len(scores)} scores are negative, and this selection takes "
+            'their logarithm: give scores that are 0 or more, or draw_from="score"'
         )
     logs = scores.double().log_()
     zero = logs == -INFINITE
@@ -224,9 +224,9 @@ def aged_keys(scores: Tensor, ages: Tensor, strength: float, times: Tensor | Non
     if strength != 1:
         unseen = keys == INFINITE  # 0 times infinity would be NaN
         keys = torch.where(unseen, keys, strength * keys.masked_fill(unseen, 0.0))
-    keys += ages.double().log()
+    keys += ages.double().log_()
     # 32767 times this is less than the logarithms of any two ages differ by
-    return keys if times is None else keys - 1e-10 * times
+    return keys if times is None else keys.sub_(times, alpha=1e-10)
 
 
 def cap_scores(keys: Tensor, scores: Tensor, cap: float) -> Tensor:
