@@ -201,6 +201,40 @@ def test_an_epoch_that_was_broken_off_goes_on_where_its_last_update_was():
     assert left == order[24:]
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_length_of_a_loader_stays_while_it_is_gone_through(workers: int):
+    # as loops have it that step after the last batch too, and divide by the length at the end
+    teacher = Teacher(N, epochs=2, seed=5)
+    loader = DataLoader(indexed(data()), batch_size=8, sampler=teacher.sampler, num_workers=workers)
+    batches = -(-N // 8)
+    teacher.set_epoch(0)
+    stepped = []
+    for number, (ids, _, _) in enumerate(loader):
+        teacher.update(ids, torch.ones(len(ids)))
+        if (number + 1) % 2 == 0 or number + 1 == len(loader):
+            stepped.append(number + 1)
+    assert stepped == [n for n in range(1, batches + 1) if n % 2 == 0 or n == batches]
+    assert len(stepped) == -(-batches // 2)
+    assert len(loader) == batches
+    saved = teacher.state_dict()
+    teacher.set_epoch(0)
+    assert len(loader) == 0
+    teacher.set_epoch(1)
+    assert len(loader) == -(-len(teacher.selected) // 8)
+    first = iter(teacher.sampler)
+    assert len({next(first), next(first)}) == 2
+    second = iter(teacher.sampler)
+    next(second)
+    teacher.update(teacher.selected[:8], torch.ones(8))
+    first.close()  # not the pass under way
+    assert len(teacher.sampler) == len(teacher.selected)
+    second.close()
+    assert len(teacher.sampler) == len(teacher.selected) - 8
+    list(teacher.sampler)
+    teacher.load_state_dict(saved)
+    assert len(teacher.sampler) == 0
+
+
 # --- what it leaves alone ------------------------------------------------------------------------
 
 

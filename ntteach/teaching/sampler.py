@@ -30,21 +30,38 @@ class TeachingSampler(Sampler[int]):
 
     def __init__(self, teacher: Source) -> None:
         self.teacher = teacher
+        self._passes = 0
+        self._length: int | None = None  # of the last pass, until there may be another
 
     def __len__(self) -> int:
-        """How many samples are left in the epoch."""
-        return len(self.teacher.remaining())
+        """How many samples the pass under way has in all; between passes, how many are left.
+
+        Loops compare it with the batches they have counted, so that it must not shrink with them.
+        It holds until the pass is broken off or the epoch is set.
+        """
+        return len(self.teacher.remaining()) if self._length is None else self._length
 
     def __iter__(self) -> Iterator[int]:
         """Go through them once."""
-        return _walk(self.teacher.remaining())
+        order = self.teacher.remaining()
+        self._passes += 1
+        self._length = len(order)
+        return self._walk(order, self._passes)
 
     def set_epoch(self, epoch: int) -> None:
         """As `Teacher.set_epoch`: loaders that know of epochs call it here."""
         self.teacher.set_epoch(epoch)
 
+    def end_pass(self) -> None:
+        """Count what is left again; called where the epoch is set."""
+        self._length = None
 
-def _walk(order: Tensor) -> Iterator[int]:
-    # by pieces: a list of all ids would take eight times the tensor's memory
-    for piece in order.split(65536):
-        yield from piece.tolist()
+    def _walk(self, order: Tensor, number: int) -> Iterator[int]:
+        try:
+            # by pieces: a list of all ids would take eight times the tensor's memory
+            for piece in order.split(65536):
+                yield from piece.tolist()
+        except GeneratorExit:  # broken off
+            if number == self._passes:
+                self.end_pass()
+            raise

@@ -188,6 +188,7 @@ class Teacher:
         if isinstance(epoch, bool) or not isinstance(epoch, int) or not 0 <= epoch < self.epochs:
             raise ValueError(f"the run has the epochs 0 to {self.epochs - 1}, got {epoch!r}")
         if epoch == self._epoch:
+            self.sampler.end_pass()
             return
         if epoch != self._epoch + 1:
             raise ValueError(
@@ -203,6 +204,7 @@ class Teacher:
         self._order = self._ordered(epoch)
         self._epoch = epoch
         self._taught.append(0)
+        self.sampler.end_pass()
 
     def update(
         self, ids: Tensor | Sequence[int], losses: Tensor, scores: Tensor | None = None
@@ -334,6 +336,7 @@ class Teacher:
         self._updates = numbers["updates"]
         self._update_seconds = numbers["update_seconds"]
         self._order = self._ordered(self._epoch) if self._epoch >= 0 else _no_order()
+        self.sampler.end_pass()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state to a file, whole or not at all."""
