@@ -78,10 +78,10 @@ EDITS: dict[str, tuple[str, str, str, Law]] = {
     "exponential noise": ("selection", "return drawn.log_().neg_()", "return drawn", SOFT),
     "the other Gumbel law": ("selection", "drawn.log_().neg_()", "drawn.log_()", SOFT),
     "no noise in the teacher": (
-        "choice", "keys = phi + selection.gumbel(samples, chance)", "keys = phi", SOFT_TEACHER
+        "choice", "keys = selection.gumbel(samples, chance).add_(phi)", "keys = phi", SOFT_TEACHER
     ),
     "infinite scores among the rest": (
-        "choice", "scores == LARGEST, torch", "scores == 0, torch", PLACED
+        "choice", "infinite, torch", "scores == 0, torch", PLACED
     ),
     "the k-th for the (k+1)-th": (
         "selection", "known.kthvalue(len(phi) - k)", "known.kthvalue(len(phi) - k + 1)", UNBIASED
@@ -108,11 +108,11 @@ EDITS: dict[str, tuple[str, str, str, Law]] = {
         FLOOR,
     ),
     "the young first": (
-        "selection", "keys += ages.double().log()", "keys -= ages.double().log()", EVEN
+        "selection", "keys += ages.double().log_()", "keys -= ages.double().log_()", EVEN
     ),
-    "counts do not break ties": ("selection", "keys - 1e-10 * times", "keys", EVEN),
+    "counts do not break ties": ("selection", "keys.sub_(times, alpha=1e-10)", "keys", EVEN),
     "ages squared": (
-        "selection", "keys += ages.double().log()", "keys += 2 * ages.double().log()", POWER
+        "selection", "keys += ages.double().log_()", "keys += 2 * ages.double().log_()", POWER
     ),
     "strength ignored": (
         "selection", "    if strength != 1:", "    if False:", POWER
