@@ -235,6 +235,19 @@ def test_the_length_of_a_loader_stays_while_it_is_gone_through(workers: int):
     assert len(teacher.sampler) == 0
 
 
+def test_samples_that_are_updated_twice_do_not_end_an_epoch():
+    # as two passes a step do, and an optimizer that calls its closure again
+    teacher = Teacher(N, epochs=2)
+    teacher.set_epoch(0)
+    for ids in teacher.selected[: N // 2].split(5):
+        for _ in range(2):
+            teacher.update(ids, torch.ones(len(ids)))
+    assert teacher.epoch == 0
+    assert len(teacher.remaining()) == N - N // 2
+    teacher.update(teacher.remaining(), torch.ones(N - N // 2))
+    assert teacher.epoch == 1
+
+
 # --- what it leaves alone ------------------------------------------------------------------------
 
 

@@ -132,7 +132,7 @@ EDITS: dict[str, tuple[str, str, str, Law]] = {
     ),
     "what is done is kept": ("teacher", "self._order[~done]", "self._order[done]", LEFT),
     "an epoch begun is over": (
-        "teacher", "self._taught[-1] >= self.plan", "self._taught[-1] > 0 * self.plan", LEFT
+        "teacher", "(not len(self.remaining()))", "(self._taught[-1] > 0)", LEFT
     ),
     # --- schedules and plan
     "an off-by-one in the ratio": (
