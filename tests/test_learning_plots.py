@@ -119,6 +119,13 @@ def test_what_was_taught_is_drawn(tmp_path: Path, figures: list[Any]):
     assert "median 1, largest 7" in times.get_title()
 
 
+def test_a_single_epoch_has_no_fractions(tmp_path: Path, figures: list[Any]):
+    one = Taught(planned=(10,), taught=(10,), times=(0, 10), decisions=())
+    learning.teaching(one, tmp_path / "a.png")
+    for axes in figures[0].axes:
+        assert all(float(x).is_integer() for x in axes.get_xticks())
+
+
 def test_what_was_read_is_drawn(tmp_path: Path, figures: list[Any]):
     learning.teaching(Taught(decisions=READ), tmp_path / "a.png")
     panel = figures[0].axes[2]

@@ -311,6 +311,19 @@ def test_a_second_signal_does_not_wait(ask: Ask, monkeypatch: pytest.MonkeyPatch
     assert folder.load(Path("a"))["counts"][0] == 5
 
 
+def test_an_interrupt_before_anything_was_written_promises_nothing(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(data, "faces", interrupted)
+    answer = ask(*FACES, "--out", "a")
+    refused(answer, "interrupted", "nothing was written")
+    assert "--resume" not in answer[2]
+    assert not Path("a").exists()
+
+
 def test_a_signal_after_the_last_step_changes_nothing(ask: Ask, monkeypatch: pytest.MonkeyPatch):
     at_step(monkeypatch, 5, lambda: os.kill(os.getpid(), signal.SIGINT))
     assert ask(*FACES, "--epochs", 1, "--out", "a")[0] == 0

@@ -156,7 +156,9 @@ def command(args: argparse.Namespace) -> int:
         try:
             run: Run = import_module(f"ntteach.recipes.{settings.recipe}").teach(job)
         except KeyboardInterrupt as error:
-            raise UserError("interrupted; --resume goes on from the last checkpoint") from error
+            there = (folder / files.CHECKPOINT).exists()
+            then = "--resume goes on from the last checkpoint" if there else "nothing was written"
+            raise UserError(f"interrupted; {then}") from error
         _finish(run)
     return 0
 

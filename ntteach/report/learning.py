@@ -192,4 +192,5 @@ def _frame(axes: Any, label: str, *, ticks: bool = False) -> None:
     axes.grid(alpha=0.25)
     axes.set_axisbelow(True)
     if ticks:
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        # one tick will do, else a single epoch gets fractions around it
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
