@@ -67,7 +67,7 @@ def steps(teacher: Teacher) -> Iterator[Any]:
         if scored and teacher.report().epoch < epoch:
             teacher.record(range(N), losses_of(list(range(N)), epoch, salt=1).nan_to_num(1, 9))
         teacher.set_epoch(epoch)
-        left = list(teacher.sampler)
+        left = teacher.remaining().tolist()
         for start in range(0, len(left), BATCH):
             ids = left[start : start + BATCH]
             mean = teacher.update(ids, losses_of(ids, epoch))
@@ -668,8 +668,10 @@ class Count:
         if self.epoch >= 0:
             order = teacher.selected.tolist()
             left = [i for i in order if self.epoch not in self.epochs_of[i]]
-            assert list(teacher.sampler) == left
-            assert len(teacher.sampler) == len(left)
+            assert teacher.remaining().tolist() == left
+            if left:
+                assert list(teacher.sampler) == left
+                assert len(teacher.sampler) == len(left)
             assert teacher.epoch == self.epoch + (not left)
 
 

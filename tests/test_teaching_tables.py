@@ -158,3 +158,35 @@ def test_the_interval_covers_as_often_as_it_says(tables: ModuleType):
         mean, half = tables.difference(found, "hard 0.70", tables.values(found, "full"))
         covered += abs(mean - 0.01) < half
     assert 0.93 < covered / 1000 < 0.97
+
+
+def test_costs_of_a_teacher_have_a_row_a_rule_and_a_column_a_size():
+    path = ROOT / "tools/teacher_cost_tables.py"
+    spec = importlib.util.spec_from_file_location("teacher_cost_tables", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    given = {
+        "selections": [
+            {
+                "rule": rule,
+                "samples": samples,
+                "seconds": {"median": samples / 1e7},
+                "bytes_per_sample": held,
+                "peak_bytes_per_sample": 3 * held + (samples == 10**6),
+            }
+            for rule, held in (("hard", 13.6), ("auto", 17.6))
+            for samples in (10**6, 10**7)
+        ],
+        "updates": [{"batch": 32, "teacher_us": {"median": 9.6, "low": 8.2, "high": 11.9}}],
+        "machine": {"python": "3.11", "torch": "2.13", "processor": "one"},
+        "date": "today",
+    }
+    lines = module.table(given).splitlines()
+    assert lines[0] == "| selection | N = 10^6 | N = 10^7 | bytes a sample held | at the peak |"
+    assert lines[2:4] == [
+        "| hard | 0.10 s | 1.00 s | 14 | 41 |",
+        "| auto | 0.10 s | 1.00 s | 18 | 53 |",
+    ]
+    assert "`update` takes 10 µs (8 to 12) with 32 samples, beyond" in lines[5]

@@ -525,3 +525,15 @@ def test_dropout_would_make_the_score_a_random_variable():
     with torch.no_grad():
         assert not torch.equal(model(x), model(x))  # the naive score, in training mode
     assert torch.equal(ntk_scores(model, x, g), ntk_scores(model, x, g))
+
+
+@pytest.mark.parametrize("select", ["auto", "hard", "soft", "aged"])
+def test_minus_infinity_comes_last_and_stops_no_run(select):
+    teacher = Teacher(10, epochs=3, select=select, ratio=0.9)
+    teacher.set_epoch(0)
+    losses = torch.ones(10)
+    losses[3] = -torch.inf
+    teacher.update(torch.arange(10), losses)
+    teacher.set_epoch(1)
+    assert 3 not in teacher.selected.tolist()
+    assert teacher.report().infinite == 1

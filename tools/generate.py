@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 import antk_tables  # noqa: E402
 import function_space_tables  # noqa: E402
+import teacher_cost_tables  # noqa: E402
 import teaching_page  # noqa: E402
 import teaching_tables  # noqa: E402
 
@@ -169,6 +170,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "antk-accuracy": antk_tables.accuracy,
     "teachers": function_space_tables.hard,
     "teaching": teaching_tables.short_table,
+    "teacher-cost": teacher_cost_tables.table,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -42,8 +43,19 @@ class TeachingSampler(Sampler[int]):
         return len(self.teacher.remaining()) if self._length is None else self._length
 
     def __iter__(self) -> Iterator[int]:
-        """Go through them once."""
+        """Go through them once.
+
+        Warns:
+            RuntimeWarning: if nothing is left: the next epoch has not been set.
+        """
         order = self.teacher.remaining()
+        if not len(order):
+            warnings.warn(
+                "all samples of this epoch have been taught, so this pass is empty: call "
+                "teacher.set_epoch(epoch) before each epoch",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         self._passes += 1
         self._length = len(order)
         return self._walk(order, self._passes)

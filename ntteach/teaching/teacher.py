@@ -14,7 +14,7 @@ from torch import Tensor
 from ntteach.teaching import state
 from ntteach.teaching.arguments import batch, only_for, schedule
 from ntteach.teaching.choice import Decision, census, choose, decision, generator, shuffled
-from ntteach.teaching.memory import MOST_EPOCHS, Memory, places
+from ntteach.teaching.memory import LARGEST, MOST_EPOCHS, Memory, places
 from ntteach.teaching.options import NO_SCORES, OWN_SCORES, Options
 from ntteach.teaching.plan import Plan, plan, whole
 from ntteach.teaching.reading import Reading, effective, read
@@ -55,8 +55,8 @@ class Teacher:
         device: where scores live; None: where the first losses are.
 
     What has no score yet comes first in a selection, then infinite scores, then the others by the
-    rule; NaN comes last. All three are counted in the report. "random", "weighted" and "gradnorm"
-    do not look at the score of a sample, and place none.
+    rule; NaN and minus infinity come last. All are counted in the report. "random", "weighted" and
+    "gradnorm" do not look at the score of a sample, and place none.
 
     A teacher holds 8 bytes a sample (10 with scores that do not come from teaching), 4 for each
     place in the order of an epoch and 4 for each selected sample; 4 a sample more for `weights` or
@@ -367,6 +367,8 @@ class Teacher:
                 f"select={options.select!r} chooses by scores of its own and has none yet: call "
                 f"teacher.record(ids, scores) before set_epoch({epoch}), or give them to update"
             )
+        if infinite:
+            scores = scores.masked_fill(scores == -LARGEST, float("nan"))
         ages = self._memory.ages(epoch)
         reading = by = first = None
         if options.select == "auto":
