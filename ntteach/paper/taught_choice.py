@@ -38,7 +38,7 @@ CLAIMS = (
         kind="sentence",
         locus="Appendix C.1, paragraph on the setting",
         statement="Samples that are chosen once, after the first epoch, are those that Eq. 21 "
-        "chooses in later steps.",
+        "chooses in later steps; not said, but what one choice for all epochs supposes.",
         encoded="With all that Proposition 4 supposes and one choice by Eq. 21: after one step of "
         "Algorithm 1 on it, it is a choice of Eq. 21 still. The case is a learner with sequences "
         "of one token, (1, 0) and (0, 1), the squared loss, and eta = 1/2.",

@@ -72,11 +72,20 @@ def time_per_sample_between(
     )
 
 
-def _mean_ratio(given: Given, first: Any, last: Any) -> Any:
-    """The mean of ratios that rise in equal steps, each for its interval, as a share."""
+def _mean_ratio(given: Given, arithmetic: Arithmetic, first: Any, last: Any) -> Any:
+    """The mean of ratios that rise, each for its interval, as a share.
+
+    They rise along half a cosine, to 15 digits, with `given["cosine"]`, else in equal steps.
+    """
     intervals = given["intervals"]
     steps = len(intervals) - 1
-    ratios = [first + (last - first) * cycle / steps for cycle in range(steps + 1)]
+    rises = [
+        arithmetic.number(f"{(1 - math.cos(math.pi * cycle / steps)) / 2:.15f}")
+        if given.get("cosine")
+        else cycle / arithmetic.number(str(steps))
+        for cycle in range(steps + 1)
+    ]
+    ratios = (first + (last - first) * rise for rise in rises)
     return sum(w * r for w, r in zip(intervals, ratios, strict=True)) / sum(intervals) / 100
 
 
@@ -96,7 +105,7 @@ def time_follows_the_ratio(
     """
     numbers = read(given, arithmetic)
     first, last, *_ = numbers.x
-    mean = _mean_ratio(given, first, last)
+    mean = _mean_ratio(given, arithmetic, first, last)
     least = numbers.between(3)[0] / numbers.between(2)[1]
     most = numbers.between(3)[1] / numbers.between(2)[0]
     return Finding(
@@ -113,7 +122,7 @@ def full_epochs_between(given: Given, arithmetic: Arithmetic, *, narrower: str =
     low, high = (arithmetic.number(str(end)) for end in given["ends"])
     low, high = low + arithmetic.number(narrower), high - arithmetic.number(narrower)
     first, last, full, taught = numbers.x
-    mean = _mean_ratio(given, first, last)
+    mean = _mean_ratio(given, arithmetic, first, last)
     share = 100 * (taught / full - mean) / (1 - mean)
     return Finding(
         (numbers.as_printed, positive(numbers.x, "ratios and times"), _intervals(given)),
