@@ -40,12 +40,15 @@ def cell_results(store: Store, cell: Cell) -> dict[str, Any]:
     """One cell: for each arm its kind, tuned rate, tuning runs and final runs by seed from 0.
 
     Arms that are not tuned are left out; those with fewer than two final runs are told apart, as
-    tried.
+    tried, also if they were tuned on fewer seeds.
     """
     arms: dict[str, Any] = {}
     tried: dict[str, Any] = {}
-    everyone = Cell(cell.task, tuple(ARMS), cell.tuning, cell.final)
-    for arm, rate in tune(store, everyone, Clock(), make=False).items():
+    tuned: dict[str, float] = {}
+    for seeds in (min(cell.tuning, LOOK), cell.tuning):
+        everyone = Cell(cell.task, tuple(ARMS), seeds, cell.final)
+        tuned |= tune(store, everyone, Clock(), make=False)
+    for arm, rate in tuned.items():
         by_seed = {run["seed"]: run for run in store.of(cell.task.name, arm, rate)}
         runs = []
         for seed in range(cell.final):
@@ -67,6 +70,12 @@ def cell_results(store: Store, cell: Cell) -> dict[str, Any]:
             values = [run[key] for run in runs]
             # what is planned is the same for all seeds
             arms[arm][key] = values[0] if key != "metric" and len(set(values)) == 1 else values
+    for arm, rate in _first_look(store, cell).items():
+        by_seed = {run["seed"]: run["metric"] for run in store.of(cell.task.name, arm, rate)}
+        runs = [by_seed.get(seed) for seed in range(cell.final)]
+        if arm in arms and rate != arms[arm]["rate"] and None not in runs:
+            seeds = cell.tuning // 2
+            arms[arm]["first_look"] = {"seeds": seeds, "rate": rate, "metric": runs}
     found: dict[str, Any] = {"task": cell.task.name, "metric": cell.task.metric}
     found |= {"samples": cell.task.samples, "epochs": cell.task.epochs, "arms": arms}
     found |= {"tried": tried}
@@ -89,6 +98,16 @@ def power(cell: Cell, arms: dict[str, Any]) -> dict[str, float]:
     needed = pairs_needed(sd, sought) if variances and sd > 0 else 2
     return {"sd": round(sd, 5), "difference": sought, "seeds": needed}
 
+
+def _first_look(store: Store, cell: Cell) -> dict[str, float]:
+    """The rates by half the tuning seeds, where there were more than 2: those of a first look."""
+    if cell.tuning <= 2:
+        return {}
+    half = Cell(cell.task, tuple(ARMS), cell.tuning // 2, cell.final)
+    return tune(store, half, Clock(), make=False)
+
+
+LOOK = 3  # tuning seeds of what was only tried
 
 MARKERS = "osD^vP*Xph<>"
 

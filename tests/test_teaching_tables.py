@@ -68,7 +68,7 @@ def test_short_at_a_cost_lies_on_the_line_between_its_neighbours(tables: ModuleT
     assert tables.short_at(lower, 0.95) == pytest.approx([-2.1, -2.2])
 
 
-def test_the_default_is_compared_with_the_better_control(tables: ModuleType):
+def test_the_default_is_compared_with_both_controls(tables: ModuleType):
     worse = cell(
         full=(1.0, [0.9, 0.91, 0.92]),
         short_70=(0.7, [0.5, 0.51, 0.52]),
@@ -78,9 +78,10 @@ def test_the_default_is_compared_with_the_better_control(tables: ModuleType):
     better = json.loads(json.dumps(worse)) | {"task": "lm"}
     better["arms"]["auto 0.70"]["metric"] = [0.9, 0.92, 0.91]
     told = tables.verdicts({"cells": [worse, better]})
-    assert "2 tasks: behind outside the interval on 1 (`vit`), ahead outside it on 1 (`lm`)" in told
+    assert "2 tasks: behind one of them outside the interval on 1 (`vit`), ahead of both" in told
+    assert "ahead of both outside it on 1 (`lm`)" in told
     assert "less cost: behind on 1 (`vit`), ahead on none" in told
-    assert "of 4, 0.2 may" in told
+    assert "of 6, 0.3 may" in told
     for found in (worse, better):
         found["arms"]["InfoBatch"] = {"cost": 0.7, "metric": [0.4, 0.41, 0.42]}
     told = tables.verdicts({"cells": [worse, better]})
@@ -158,6 +159,17 @@ def test_the_interval_covers_as_often_as_it_says(tables: ModuleType):
         mean, half = tables.difference(found, "hard 0.70", tables.values(found, "full"))
         covered += abs(mean - 0.01) < half
     assert 0.93 < covered / 1000 < 0.97
+
+
+def test_what_a_first_look_said_is_shown_where_another_rate_was_picked(tables: ModuleType):
+    found = cell(full=(1.0, [0.9, 0.9]), short_70=(0.7, [0.5, 0.6]), hard_70=(0.7, [0.51, 0.63]))
+    assert len(tables.moved({"cells": [found]}).splitlines()) == 2
+    found["arms"]["hard 0.70"]["first_look"] = {"seeds": 3, "rate": 1.0, "metric": [0.5, 0.58]}
+    lines = tables.moved({"cells": [found]}).splitlines()
+    # gains 0 and -.02 then, .01 and .03 now; t of one degree of freedom 12.706
+    assert lines[2:] == ["| `vit` | hard 0.70 | -1.00 ± 12.71 | +2.00 ± 12.71 |"]
+    found["arms"]["short 0.70"]["first_look"] = {"seeds": 3, "rate": 1.0, "metric": [0.4, 0.4]}
+    assert len(tables.moved({"cells": [found]}).splitlines()) == 4
 
 
 def test_costs_of_a_teacher_have_a_row_a_rule_and_a_column_a_size():
