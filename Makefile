@@ -5,7 +5,7 @@ JOBS ?= auto
 
 ifeq ($(NTTEACH_SYSTEM),)
 RUN := $(or $(NTTEACH_VENV),.venv)/bin/python
-XDIST := -n $(JOBS) --maxprocesses 8
+XDIST := -n $(JOBS) --maxprocesses 8 --dist worksteal
 else
 RUN := $(PYTHON)
 endif
