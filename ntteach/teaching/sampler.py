@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Protocol
 
 from torch import Tensor
@@ -42,7 +42,7 @@ class TeachingSampler(Sampler[int]):
         """
         return len(self.teacher.remaining()) if self._length is None else self._length
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Generator[int, None, None]:
         """Go through them once.
 
         Warns:
@@ -68,7 +68,7 @@ class TeachingSampler(Sampler[int]):
         """Count what is left again; called where the epoch is set."""
         self._length = None
 
-    def _walk(self, order: Tensor, number: int) -> Iterator[int]:
+    def _walk(self, order: Tensor, number: int) -> Generator[int, None, None]:
         try:
             # by pieces: a list of all ids would take eight times the tensor's memory
             for piece in order.split(65536):
