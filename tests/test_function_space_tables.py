@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import random
@@ -11,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tool_modules import tool
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/function_space.json"
@@ -20,13 +20,7 @@ pytestmark = pytest.mark.skipif(not RESULTS.exists(), reason="no checkout, no re
 
 @pytest.fixture(scope="module")
 def tables() -> ModuleType:
-    path = ROOT / "tools/function_space_tables.py"
-    spec = importlib.util.spec_from_file_location("function_space_tables", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return tool("function_space_tables")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
 from pathlib import Path
@@ -10,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tool_modules import tool
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/teaching.json"
@@ -19,13 +19,7 @@ pytestmark = pytest.mark.skipif(not RESULTS.exists(), reason="no checkout, no re
 
 @pytest.fixture(scope="module")
 def tables() -> ModuleType:
-    path = ROOT / "tools/teaching_tables.py"
-    spec = importlib.util.spec_from_file_location("teaching_tables", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return tool("teaching_tables")
 
 
 @pytest.fixture(scope="module")
@@ -173,12 +167,7 @@ def test_what_a_first_look_said_is_shown_where_another_rate_was_picked(tables: M
 
 
 def test_costs_of_a_teacher_have_a_row_a_rule_and_a_column_a_size():
-    path = ROOT / "tools/teacher_cost_tables.py"
-    spec = importlib.util.spec_from_file_location("teacher_cost_tables", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = tool("teacher_cost_tables")
     given = {
         "selections": [
             {
